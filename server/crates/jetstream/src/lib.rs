@@ -1,0 +1,4 @@
+//! JetStream's rules as pure deciders: no I/O, clock, randomness or async.
+//! Events and `now` go in, log entries and [`effect::Effect`]s come out.
+
+pub mod effect;
