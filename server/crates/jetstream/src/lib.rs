@@ -1,4 +1,8 @@
 //! JetStream's rules as pure deciders: no I/O, clock, randomness or async.
 //! Events and `now` go in, log entries and [`effect::Effect`]s come out.
 
+pub mod config;
 pub mod effect;
+pub mod error;
+pub mod json;
+pub mod time;
