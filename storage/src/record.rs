@@ -258,13 +258,10 @@ mod tests {
         let out = sample();
         let all: Vec<_> = frames(&out, true).collect::<Result<_, _>>().unwrap();
         let m = all[0].message().unwrap();
-        assert_eq!((m.seq, m.ts, m.subject, m.headers, m.payload), (
-            7,
-            -3,
-            &b"a.b"[..],
-            &b"H"[..],
-            &b"hello"[..]
-        ));
+        assert_eq!(
+            (m.seq, m.ts, m.subject, m.headers, m.payload),
+            (7, -3, &b"a.b"[..], &b"H"[..], &b"hello"[..])
+        );
         assert_eq!((all[1].kind, all[1].body), (16, &b"xy"[..]));
     }
 

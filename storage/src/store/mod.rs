@@ -11,6 +11,11 @@ use std::collections::BTreeMap;
 
 pub mod file;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod model;
+mod query;
+#[cfg(test)]
+mod store_test;
 
 /// Why a store could not answer. `Damaged` never turns into "not found".
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,23 @@ impl StoreError {
     pub fn is_disk_full(&self) -> bool {
         matches!(self, StoreError::Io { source, .. }
             if source.kind() == std::io::ErrorKind::StorageFull)
+    }
+}
+
+/// A record in memory is not where it must be: a bug, but not worth the process.
+fn damaged_memory(seq: u64) -> StoreError {
+    StoreError::Damaged { path: "memory".into(), offset: seq, why: "record is missing".into() }
+}
+
+/// The live sequences would span more numbers than the subject index can hold.
+fn span_error() -> StoreError {
+    StoreError::Io {
+        what: "appending to",
+        path: "stream".into(),
+        source: std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            format!("live sequences span more than {}", crate::index::subjects::MAX_SPAN),
+        ),
     }
 }
 
@@ -136,14 +158,23 @@ pub trait StreamStore: Send {
     /// `erase` asks that the bytes be overwritten on disk as well.
     fn remove(&mut self, seq: u64, erase: bool) -> Result<Option<Removed>, StoreError>;
 
+    /// As [`StreamStore::remove`] without erasing, for a caller who knows the
+    /// subject of the message, e.g. from [`StreamStore::subject`]. Does not read
+    /// the message. Returns its visible bytes.
+    fn remove_known(&mut self, seq: u64, subject: &[u8]) -> Result<Option<u64>, StoreError>;
+
     /// Removes everything below `seq`. `seq` beyond the end empties the stream
     /// and moves it: first = `seq`, last = `seq - 1`.
     fn purge_below(&mut self, seq: u64) -> Result<Purged, StoreError>;
 
     /// Removes messages matching `filter` with sequence below `below` (if not
     /// 0), keeping the `keep` newest of those that match.
-    fn purge_filter(&mut self, filter: &Filter, below: u64, keep: u64)
-    -> Result<Purged, StoreError>;
+    fn purge_filter(
+        &mut self,
+        filter: &Filter,
+        below: u64,
+        keep: u64,
+    ) -> Result<Purged, StoreError>;
 
     /// The message at `seq`; `None` if it is not there.
     fn load(&self, seq: u64) -> Result<Option<StoredMessage>, StoreError>;
@@ -162,19 +193,30 @@ pub trait StreamStore: Send {
 
     /// Subjects matching `filter` with their totals in byte order of the
     /// subject, at most `limit`.
-    fn subjects(&self, filter: &Filter, limit: usize)
-    -> Result<BTreeMap<Bytes, SubjectState>, StoreError>;
+    fn subjects(
+        &self,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<BTreeMap<Bytes, SubjectState>, StoreError>;
 
     /// Number of messages with sequence ≥ `from` that match; with
     /// `last_per_subject` only the last one of each subject counts. Exact.
-    fn num_pending(&self, filter: &Filter, from: u64, last_per_subject: bool)
-    -> Result<u64, StoreError>;
+    fn num_pending(
+        &self,
+        filter: &Filter,
+        from: u64,
+        last_per_subject: bool,
+    ) -> Result<u64, StoreError>;
 
     /// For each matching subject the sequence of its last message with
     /// sequence ≤ `upto` (0 = no bound), ascending. Stops with `None` as soon
     /// as more than `limit` subjects match.
-    fn last_seqs(&self, filter: &Filter, upto: u64, limit: usize)
-    -> Result<Option<Vec<u64>>, StoreError>;
+    fn last_seqs(
+        &self,
+        filter: &Filter,
+        upto: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<u64>>, StoreError>;
 
     /// Interior deletes as inclusive ranges, ascending, at most `limit` ranges.
     fn deleted_ranges(&self, limit: usize) -> Vec<(u64, u64)>;
