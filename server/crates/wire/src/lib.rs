@@ -1,6 +1,15 @@
 //! What travels over a connection, without the connection: parsers over slices
 //! and encoders into buffers. Pure: no sockets, clock, randomness or threads.
 //!
-//! - [`client`]: the text protocol clients speak.
+//! - [`client`]: the text protocol clients speak,
+//! - [`info`], [`connect`]: the two JSON documents of the handshake,
+//! - [`headers`]: the header block of a message,
+//! - [`s2`]: S2 stream framing (backups, compressed leafnodes and routes),
+//! - [`nuid`]: unique tokens for inboxes and ids.
 
 pub mod client;
+pub mod connect;
+pub mod headers;
+pub mod info;
+pub mod nuid;
+pub mod s2;

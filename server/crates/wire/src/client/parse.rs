@@ -40,7 +40,7 @@ pub enum Parsed<'a> {
 /// An operation of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientOp<'a> {
-    /// `CONNECT {json}`.
+    /// `CONNECT {json}`, see [`crate::connect`].
     Connect(&'a [u8]),
     /// `PING`.
     Ping,
