@@ -1,0 +1,38 @@
+//! Options that are read and checked but do nothing in this version.
+
+use super::Options;
+use super::ocsp::OcspMode;
+
+impl Options {
+    /// Names of configured features that are not active yet; the server warns of each once.
+    #[must_use]
+    pub fn inactive(&self) -> Vec<String> {
+        let features = [
+            ("cluster", self.cluster.listen.is_set() || !self.cluster.routes.is_empty()),
+            ("gateway", self.gateway.listen.is_set()),
+            ("leafnodes", self.leafnodes.listen.is_set() || !self.leafnodes.remotes.is_empty()),
+            ("mqtt", self.mqtt.listen.is_set()),
+            ("websocket", self.websocket.listen.is_set()),
+            ("tls", self.tls.is_some()),
+            ("operator", self.is_operator_mode()),
+            ("resolver", self.trust.resolver.is_some()),
+            ("auth_callout", self.authorization.auth_callout.is_some()),
+            ("proxies", !self.proxies.is_empty()),
+            ("proxy_protocol", self.proxy_protocol),
+            ("ocsp", self.ocsp.as_ref().is_some_and(|o| o.mode != OcspMode::Never)),
+            ("ocsp_cache", self.ocsp_cache.is_some()),
+            ("prof_port", self.profile_port != 0),
+            ("prof_block_rate", self.profile_block_rate != 0),
+            ("syslog", self.log.syslog || !self.log.remote_syslog.is_empty()),
+            ("feature_flags", !self.feature_flags.is_empty()),
+            ("default_js_domain", !self.default_js_domain.is_empty()),
+            ("mappings", self.accounts.iter().any(|a| !a.mappings.is_empty())),
+            ("exports", self.accounts.iter().any(|a| !a.exports.is_empty())),
+            ("imports", self.accounts.iter().any(|a| !a.imports.is_empty())),
+            ("msg_trace", self.accounts.iter().any(|a| a.message_trace.is_some())),
+            ("jetstream.tpm", self.jetstream.tpm.is_some()),
+            ("jetstream.key", !self.jetstream.key.is_empty()),
+        ];
+        features.iter().filter(|(_, used)| *used).map(|(name, _)| (*name).to_owned()).collect()
+    }
+}
