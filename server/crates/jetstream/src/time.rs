@@ -112,16 +112,18 @@ impl JsonRead for Time {
         if r.null() {
             return Ok(());
         }
-        let raw = String::from_utf8_lossy(r.raw()?).into_owned();
-        let Some(text) = raw.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
-            return Err(JsonError("Time.UnmarshalJSON: input is not a JSON string".into()));
-        };
-        *self = Time::parse(text).ok_or_else(|| {
+        let text = r.string("time.Time")?;
+        *self = Time::parse(&text).ok_or_else(|| {
+            let layout = "2006-01-02T15:04:05Z07:00";
             JsonError(format!(
-                "parsing time {raw} as \"2006-01-02T15:04:05Z07:00\": cannot parse it as RFC 3339"
+                "parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""
             ))
         })?;
         Ok(())
+    }
+
+    fn go_type() -> String {
+        "time.Time".into()
     }
 }
 

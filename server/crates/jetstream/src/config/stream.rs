@@ -39,7 +39,7 @@ json_enum! {
 
 json_enum! {
     /// Compression of stored messages.
-    pub enum Compression("unsupported compression algorithm") {
+    pub enum Compression("unknown compression algorithm") {
         /// None.
         None = "none",
         /// S2.

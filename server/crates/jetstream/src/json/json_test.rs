@@ -21,7 +21,7 @@ fn refusals_have_gos_texts() {
         (r#"{"foo":1}"#, r#"json: unknown field "foo""#),
         (r#"{"retention":null}"#, r#"can not unmarshal "null""#),
         (r#"{"retention":"x"}"#, r#"can not unmarshal "\"x\"""#),
-        (r#"{"compression":""}"#, "unsupported compression algorithm"),
+        (r#"{"compression":""}"#, "unknown compression algorithm"),
         ("x", "invalid character 'x' looking for beginning of value at offset 1"),
         (r#"{"name":"#, "unexpected EOF"),
         (r#"{"name" 1}"#, "invalid character '1' after object key at offset 9"),

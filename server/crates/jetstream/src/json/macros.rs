@@ -49,6 +49,10 @@ macro_rules! json_struct {
             ) -> Result<(), $crate::json::JsonError> {
                 r.fields(self)
             }
+
+            fn go_type() -> String {
+                concat!("server.", $go).into()
+            }
         }
 
         impl serde::Serialize for $name {
@@ -128,6 +132,10 @@ macro_rules! json_enum {
                     _ => return Err($crate::json::enum_error($bad, &text)),
                 };
                 Ok(())
+            }
+
+            fn go_type() -> String {
+                concat!("server.", stringify!($name)).into()
             }
         }
 

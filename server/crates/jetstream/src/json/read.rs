@@ -11,6 +11,9 @@ pub trait JsonRead {
     /// Reads the next value of `r` into `self`. On `null`, plain values stay as
     /// they are and optional ones become `None`.
     fn read(&mut self, r: &mut Reader<'_>) -> Result<(), JsonError>;
+
+    /// The type's name in Go's error texts.
+    fn go_type() -> String;
 }
 
 /// A type with named members, declared with `json_struct!`.
@@ -33,14 +36,22 @@ pub struct Reader<'a> {
     /// End of the document whose syntax was checked.
     end: usize,
     strict: bool,
-    path: Vec<&'static str>,
-    owner: &'static str,
+    path: Vec<Step>,
+    /// Name of the outermost type, for error texts.
+    root: &'static str,
+}
+
+/// One step from the document's root to the value being read.
+enum Step {
+    Member(&'static str),
+    Key(String),
+    Item(usize),
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(buf: &'a [u8], strictness: Strictness) -> Self {
         let strict = strictness == Strictness::Strict;
-        Reader { buf, pos: 0, end: 0, strict, path: Vec::new(), owner: "" }
+        Reader { buf, pos: 0, end: 0, strict, path: Vec::new(), root: "" }
     }
 
     /// Moves to the next document; false at the end.
@@ -87,16 +98,29 @@ impl<'a> Reader<'a> {
     /// Refuses the next value because it is not of type `want` (Go's name).
     pub fn mismatch<T>(&mut self, want: &str) -> Result<T, JsonError> {
         let what = match self.peek() {
-            b'{' => "object".into(),
-            b'[' => "array".into(),
-            b'"' => "string".into(),
-            b't' | b'f' => "bool".into(),
-            _ => Cow::Owned(format!("number {}", String::from_utf8_lossy(self.raw()?))),
+            b'{' => "object",
+            b'[' => "array",
+            b'"' => "string",
+            b't' | b'f' => "bool",
+            _ => "number",
         };
-        let place = if self.path.is_empty() {
-            "Go value".into()
-        } else {
-            format!("Go struct field {}.{}", self.owner, self.path.join("."))
+        self.refuse(what, want)
+    }
+
+    fn refuse<T>(&self, what: &str, want: &str) -> Result<T, JsonError> {
+        let mut place = self.root.to_owned();
+        for step in &self.path {
+            place.push('.');
+            match step {
+                Step::Member(name) => place.push_str(name),
+                Step::Key(key) => place.push_str(key),
+                Step::Item(index) => place.push_str(&index.to_string()),
+            }
+        }
+        let place = match self.path.last() {
+            None => "Go value".to_owned(),
+            Some(Step::Item(_)) => place,
+            Some(_) => format!("Go struct field {place}"),
         };
         Err(JsonError(format!("json: cannot unmarshal {what} into {place} of type {want}")))
     }
@@ -122,7 +146,7 @@ impl<'a> Reader<'a> {
             Some(n) => Ok(n),
             None => {
                 self.pos = at;
-                self.mismatch(want)
+                self.refuse(&format!("number {}", String::from_utf8_lossy(raw)), want)
             }
         }
     }
@@ -190,11 +214,12 @@ impl<'a> Reader<'a> {
         if self.null() {
             return Ok(());
         }
+        if self.path.is_empty() {
+            self.root = T::NAME;
+        }
         let want = format!("server.{}", T::NAME);
         self.object(&want, |r, key| {
-            let outer = std::mem::replace(&mut r.owner, T::NAME);
             let known = value.read_field(&key, false, r)? || value.read_field(&key, true, r)?;
-            r.owner = outer;
             match known {
                 true => Ok(()),
                 false if r.strict => {
@@ -211,7 +236,11 @@ impl<'a> Reader<'a> {
         name: &'static str,
         value: &mut T,
     ) -> Result<(), JsonError> {
-        self.path.push(name);
+        self.step(Step::Member(name), value)
+    }
+
+    fn step<T: JsonRead>(&mut self, step: Step, value: &mut T) -> Result<(), JsonError> {
+        self.path.push(step);
         let done = value.read(self);
         self.path.pop();
         done
@@ -291,11 +320,12 @@ fn unescape_unicode(tail: &str) -> (char, usize) {
     if !(0xd800..0xe000).contains(&high) {
         return (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 5);
     }
-    if high < 0xdc00 && tail.get(5..7) == Some("\\u") {
-        if let Some(low @ 0xdc00..0xe000) = unit(7) {
-            let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
-        }
+    if high < 0xdc00
+        && tail.get(5..7) == Some("\\u")
+        && let Some(low @ 0xdc00..0xe000) = unit(7)
+    {
+        let c = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
     }
     bad
 }
@@ -308,6 +338,10 @@ macro_rules! read_integers {
                     *self = r.integer($go)?;
                 }
                 Ok(())
+            }
+
+            fn go_type() -> String {
+                $go.into()
             }
         }
     )*};
@@ -322,6 +356,10 @@ impl JsonRead for bool {
         }
         Ok(())
     }
+
+    fn go_type() -> String {
+        "bool".into()
+    }
 }
 
 impl JsonRead for String {
@@ -330,6 +368,10 @@ impl JsonRead for String {
             *self = r.string("string")?;
         }
         Ok(())
+    }
+
+    fn go_type() -> String {
+        "string".into()
     }
 }
 
@@ -340,6 +382,10 @@ impl JsonRead for Cow<'static, str> {
         }
         Ok(())
     }
+
+    fn go_type() -> String {
+        "string".into()
+    }
 }
 
 impl<T: JsonRead + Default> JsonRead for Vec<T> {
@@ -348,12 +394,16 @@ impl<T: JsonRead + Default> JsonRead for Vec<T> {
         if r.null() {
             return Ok(());
         }
-        r.array("[]", |r| {
+        r.array(&Self::go_type(), |r| {
             let mut item = T::default();
-            item.read(r)?;
+            r.step(Step::Item(self.len()), &mut item)?;
             self.push(item);
             Ok(())
         })
+    }
+
+    fn go_type() -> String {
+        format!("[]{}", T::go_type())
     }
 }
 
@@ -363,12 +413,16 @@ impl<T: JsonRead + Default> JsonRead for BTreeMap<String, T> {
             self.clear();
             return Ok(());
         }
-        r.object("map[string]", |r, key| {
+        r.object(&Self::go_type(), |r, key| {
             let mut item = T::default();
-            item.read(r)?;
+            r.step(Step::Key(key.clone()), &mut item)?;
             self.insert(key, item);
             Ok(())
         })
+    }
+
+    fn go_type() -> String {
+        format!("map[string]{}", T::go_type())
     }
 }
 
@@ -380,10 +434,18 @@ impl<T: JsonRead + Default> JsonRead for Option<T> {
         }
         self.get_or_insert_default().read(r)
     }
+
+    fn go_type() -> String {
+        T::go_type()
+    }
 }
 
 impl<T: JsonRead> JsonRead for Box<T> {
     fn read(&mut self, r: &mut Reader<'_>) -> Result<(), JsonError> {
         (**self).read(r)
+    }
+
+    fn go_type() -> String {
+        T::go_type()
     }
 }

@@ -119,28 +119,37 @@ impl Scan<'_> {
                     self.pos += 1;
                     return Ok(());
                 }
-                Some(b'\\') => {
-                    self.pos += 1;
-                    match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                            self.pos += 1;
-                        }
-                        Some(b'u') => {
-                            self.pos += 1;
-                            for _ in 0..4 {
-                                if !self.peek().is_some_and(|c| c.is_ascii_hexdigit()) {
-                                    return self.bad("in \\u hexadecimal character escape");
-                                }
-                                self.pos += 1;
-                            }
-                        }
-                        _ => return self.bad("in string escape code"),
-                    }
-                }
+                Some(b'\\') => self.escape()?,
                 Some(0x20..) => self.pos += 1,
                 _ => return self.bad("in string literal"),
             }
         }
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        let start = self.pos;
+        self.pos += 1;
+        let hex = match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
+            Some(b'u') => 4,
+            None => return self.bad(""),
+            Some(_) => return self.bad_escape(start, 2),
+        };
+        self.pos += 1;
+        for _ in 0..hex {
+            match self.peek() {
+                Some(c) if c.is_ascii_hexdigit() => self.pos += 1,
+                None => return self.bad(""),
+                Some(_) => return self.bad_escape(start, 6),
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_escape(&self, start: usize, len: usize) -> Result<(), JsonError> {
+        let end = (start + len).min(self.buf.len());
+        let shown = String::from_utf8_lossy(self.buf.get(start..end).unwrap_or_default());
+        Err(JsonError(format!("invalid escape sequence `{shown}` in string at offset {end}")))
     }
 
     fn digits(&mut self, context: &str) -> Result<(), JsonError> {

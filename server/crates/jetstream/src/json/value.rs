@@ -29,6 +29,10 @@ impl JsonRead for Base64 {
         self.0 = bytes.into();
         Ok(())
     }
+
+    fn go_type() -> String {
+        "[]uint8".into()
+    }
 }
 
 impl JsonEmpty for Base64 {
@@ -57,6 +61,10 @@ impl<T: JsonRead + Default> JsonRead for Nullable<T> {
     fn read(&mut self, r: &mut Reader<'_>) -> Result<(), JsonError> {
         self.0.read(r)
     }
+
+    fn go_type() -> String {
+        Vec::<T>::go_type()
+    }
 }
 
 impl<T> JsonEmpty for Nullable<T> {
@@ -82,6 +90,10 @@ impl JsonRead for Raw {
     fn read(&mut self, r: &mut Reader<'_>) -> Result<(), JsonError> {
         self.0 = String::from_utf8_lossy(r.raw()?).into_owned();
         Ok(())
+    }
+
+    fn go_type() -> String {
+        "json.RawMessage".into()
     }
 }
 
