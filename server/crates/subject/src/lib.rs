@@ -6,12 +6,14 @@
 
 pub mod subject;
 pub mod tokens;
+pub mod transform;
 pub mod tree;
 
 pub use subject::{
     has_wildcards, matches, overlaps, subset, valid_publish, valid_subscribe, wildcard_count,
 };
 pub use tokens::{Tokens, token_count, tokens};
+pub use transform::{Mapped, Mappings, Transform, TransformError};
 pub use tree::SubjectTree;
 
 /// Longest subject the server stores: the record format has a u16 for it.
