@@ -5,6 +5,7 @@
 //! start is [`cli::parse`], [`load`], [`Options::apply_cli`], [`Options::apply_defaults`],
 //! [`validate_start`]; a reload takes the same path again.
 
+pub mod cli;
 pub mod digest;
 pub mod duration;
 pub mod include;
