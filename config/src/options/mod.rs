@@ -45,7 +45,7 @@ use websocket::WebsocketOptions;
 /// The account of the system unless another is named.
 pub const SYSTEM_ACCOUNT: &str = "$SYS";
 
-/// All options of a server.
+/// All options of a server. The debug form shows passwords and keys: never log it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Listener for clients; port 0: 4222, -1: any free one.
@@ -292,3 +292,6 @@ impl Options {
         blocks
     }
 }
+
+#[cfg(test)]
+mod options_test;
