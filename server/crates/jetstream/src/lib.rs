@@ -2,6 +2,7 @@
 //! Events and `now` go in, log entries and [`effect::Effect`]s come out.
 
 pub mod config;
+pub mod consumer;
 pub mod duration;
 pub mod effect;
 pub mod error;
