@@ -42,7 +42,9 @@ impl std::error::Error for LoadError {}
 /// written as absolute (nats-server joins them; configurations rely on it).
 #[must_use]
 pub fn resolve(including_file: &str, included: &str) -> String {
-    let dir = including_file.rfind('/').map_or("", |i| &including_file[..=i]);
+    let dir = including_file.rsplit_once('/').map_or("", |(dir, _)| dir);
+    // The directory of `/a.conf` is the root, that of `a.conf` the working directory.
+    let dir = if including_file.starts_with('/') && dir.is_empty() { "/" } else { dir };
     clean(&format!("{dir}/{included}"), dir.starts_with('/'))
 }
 
