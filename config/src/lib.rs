@@ -3,7 +3,7 @@
 //!
 //! Pure: file text comes through a [`Loader`], the environment through a closure. The path of a
 //! start is [`cli::parse`], [`load`], [`Options::apply_cli`], [`Options::apply_defaults`],
-//! [`validate_start`]; a reload takes the same path again.
+//! [`validate_start`]; a reload takes the same path again and asks [`check_reload`].
 
 pub mod cli;
 pub mod digest;
@@ -22,6 +22,7 @@ use std::fmt;
 
 pub use include::{LoadError, Loader};
 pub use options::Options;
+pub use options::reload::{ReloadError, check_reload};
 pub use options::report::Problem;
 pub use options::validate::{StartError, validate_start};
 

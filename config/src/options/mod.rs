@@ -20,6 +20,7 @@ pub mod mappings;
 pub mod mqtt;
 pub mod ocsp;
 pub mod permissions;
+pub mod reload;
 pub mod report;
 pub mod tls;
 pub(crate) mod top;
