@@ -106,6 +106,12 @@ impl RecordBuffer {
         self.chunks.iter().map(|(_, c)| c.clone()).collect()
     }
 
+    /// Everything as slices with their offsets.
+    pub fn into_parts(mut self) -> Vec<(u32, Bytes)> {
+        self.freeze();
+        self.chunks
+    }
+
     /// Gives back what was allocated but not used, if it is much.
     pub fn shrink(&mut self) {
         if (self.tail.capacity() - self.tail.len()) * 8 > self.len() {

@@ -5,7 +5,8 @@
 //! and the store repairs them when somebody asks (`storage.md` §4).
 
 use super::filter::Matcher;
-use super::tree::SubjectTree;
+use gust_subject::SubjectTree;
+use std::ops::ControlFlow::Continue;
 
 /// Sequences are kept relative to a base in this many bits.
 const SEQ_BITS: u32 = 46;
@@ -82,6 +83,7 @@ impl SubjectIndex {
                     push_name(&mut names, s);
                     n += 1;
                 }
+                Continue(())
             });
             self.dirty = names;
             self.dirty_len += n;
@@ -104,7 +106,10 @@ impl SubjectIndex {
         }
         let mut all = Vec::with_capacity(self.len());
         let base = self.base;
-        self.tree.for_each(|s, p| all.push((s.to_vec(), p.unpack(base), p.1 & DIRTY)));
+        self.tree.for_each(|s, p| {
+            all.push((s.to_vec(), p.unpack(base), p.1 & DIRTY));
+            Continue(())
+        });
         self.base = first;
         for (s, mut e, dirty) in all {
             e.first = e.first.max(first);
@@ -120,19 +125,20 @@ impl SubjectIndex {
     /// [`SubjectIndex::admits`] must have agreed.
     pub fn append(&mut self, subject: &[u8], seq: u64) -> Option<SubjectEntry> {
         let base = self.base;
-        if let Some(p) = self.tree.get_mut(subject) {
-            let before = p.unpack(base);
-            let newly = self.track && p.1 & DIRTY == 0;
-            p.appended(seq - base, self.track);
-            if newly {
-                self.note_dirty(subject);
-            }
-            return Some(before);
-        }
         let e =
             SubjectEntry { count: 1, first: seq, last: seq, first_stale: false, last_stale: false };
-        self.put(subject, &e);
-        None
+        let (p, new) = self.tree.get_or_insert(subject, Packed::pack(&e, base));
+        let before = (!new).then(|| p.unpack(base));
+        let newly = self.track && p.1 & DIRTY == 0;
+        if !new {
+            p.appended(seq - base, self.track);
+        } else if self.track {
+            p.1 |= DIRTY;
+        }
+        if newly {
+            self.note_dirty(subject);
+        }
+        before
     }
 
     /// Sets the entry of a subject, e.g. when loading a checkpoint.
@@ -150,9 +156,10 @@ impl SubjectIndex {
         self.tree.insert(subject, Packed::pack(e, self.base));
     }
 
-    /// Forgets a subject without marking it as changed.
-    pub(crate) fn remove_clean(&mut self, subject: &[u8]) {
+    /// Forgets a subject and notes that it changed.
+    pub(crate) fn remove_noted(&mut self, subject: &[u8]) {
         self.tree.remove(subject);
+        self.note_dirty(subject);
     }
 
     /// Sequences are kept relative to this one.
@@ -251,7 +258,10 @@ impl SubjectIndex {
     ) {
         let base = self.base;
         match matcher {
-            Matcher::All => self.tree.for_each(|s, p| f(s, p.unpack(base))),
+            Matcher::All => self.tree.for_each(|s, p| {
+                f(s, p.unpack(base));
+                Continue(())
+            }),
             Matcher::Literal(s) => {
                 if let Some(e) = self.get(s) {
                     f(s, e);
@@ -265,6 +275,7 @@ impl SubjectIndex {
                         if i == 0 || !earlier.matches(s) {
                             f(s, p.unpack(base));
                         }
+                        Continue(())
                     });
                 }
             }

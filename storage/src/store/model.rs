@@ -1,9 +1,9 @@
 //! The plain model the stores are tested against, and the random actions.
 
 use super::{Filter, Purged, StoreError, StoreState, StreamStore, SubjectState};
-use crate::index::filter::matches;
 use crate::record::{MessageView, put_message};
 use bytes::{Bytes, BytesMut};
+use gust_subject::matches;
 use std::collections::BTreeMap;
 
 /// A small generator; the same seed gives the same numbers everywhere.
@@ -92,7 +92,7 @@ impl Model {
 
     pub fn matching(&self, filter: &Filter) -> impl DoubleEndedIterator<Item = (u64, &Msg)> {
         self.msgs.iter().map(|(s, m)| (*s, m)).filter(|(_, m)| {
-            filter.subjects.is_empty() || filter.subjects.iter().any(|f| matches(f, &m.subject))
+            filter.subjects.is_empty() || filter.subjects.iter().any(|f| matches(&m.subject, f))
         })
     }
 
@@ -262,7 +262,7 @@ impl Model {
             name.escape_ascii()
         );
 
-        let upto = if at % 3 == 0 { 0 } else { at };
+        let upto = if at.is_multiple_of(3) { 0 } else { at };
         let bound = if upto == 0 { u64::MAX } else { upto };
         let mut lasts: BTreeMap<&[u8], u64> = BTreeMap::new();
         for (seq, m) in self.matching(&filter).filter(|(s, _)| *s <= bound) {

@@ -1,10 +1,13 @@
 //! Both stores against the model: one suite.
 
+use super::file::{FileOptions, FileStore};
 use super::memory::MemoryStore;
-use super::model::{Model, Rng};
+use super::model::{Action, Model, Rng};
 use super::{Filter, StreamStore};
+use crate::disk::hostile::HostileDisk;
 use crate::record::{MessageView, put_message};
 use bytes::BytesMut;
+use std::sync::Arc;
 
 fn put(store: &mut dyn StreamStore, seq: u64, subject: &[u8], ts: i64) {
     let view = MessageView { seq, ts, subject, headers: b"", payload: b"0123456789" };
@@ -15,7 +18,21 @@ fn put(store: &mut dyn StreamStore, seq: u64, subject: &[u8], ts: i64) {
 
 /// Every store, made empty.
 fn stores() -> Vec<Box<dyn StreamStore>> {
-    vec![Box::new(MemoryStore::new())]
+    let disk = Arc::new(HostileDisk::new(1));
+    let (file, recovered, _) = FileStore::open(disk, "s", small()).unwrap();
+    assert_eq!(recovered, None);
+    vec![Box::new(MemoryStore::new()), Box::new(file)]
+}
+
+/// Blocks and pages so small that a test fills many.
+pub(crate) fn small() -> FileOptions {
+    FileOptions {
+        block_size: 8 << 10,
+        page_size: 1 << 10,
+        compress: false,
+        page_cache: 4 << 10,
+        section_cache: 8 << 10,
+    }
 }
 
 #[test]
@@ -94,6 +111,69 @@ fn memory_agrees_with_the_model() {
             }
         }
         model.check_all(&store).unwrap();
+    }
+}
+
+/// Random actions with checkpoints, compaction and reopening; after a reopen
+/// the actions since the checkpoint are done again, as the log would.
+fn file_against_model(seed: u64, options: FileOptions, steps: u64) {
+    let mut rng = Rng(seed * 1337 + 5);
+    let disk = Arc::new(HostileDisk::new(seed));
+    let (mut store, ..) = FileStore::open(disk.clone(), "s", options).unwrap();
+    let mut model = Model { file: true, ..Model::default() };
+    let mut saved = (0, model.clone());
+    let mut log: Vec<Action> = Vec::new();
+    for step in 0..steps {
+        match rng.below(40) {
+            0 => {
+                let app = format!("app {}", log.len());
+                let job = store.begin_checkpoint(log.len() as u64, 3, app.as_bytes()).unwrap();
+                let done = job.run().unwrap();
+                assert!(done.damaged.is_empty());
+                store.finish_checkpoint(done);
+                saved = (log.len(), model.clone());
+            }
+            1 => {
+                store.compact_step(2000).unwrap();
+            }
+            2 if rng.below(3) == 0 => {
+                drop(store);
+                let (again, recovered, report) =
+                    FileStore::open(disk.clone(), "s", options).unwrap();
+                store = again;
+                assert!(report.damaged.is_empty(), "{report:?}");
+                let applied = recovered.map_or(0, |r| {
+                    assert_eq!(r.app, format!("app {}", r.applied_index));
+                    r.applied_index as usize
+                });
+                assert_eq!(applied, saved.0);
+                model = saved.1.clone();
+                model.check_all(&store).unwrap();
+                for action in &log[applied..] {
+                    model.apply(&mut store, action).unwrap();
+                }
+            }
+            _ => {
+                let action = model.random_action(&mut rng);
+                model.apply(&mut store, &action).unwrap();
+                log.push(action);
+            }
+        }
+        if step.is_multiple_of(3) {
+            model.check_some(&store, &mut rng).unwrap();
+        }
+        if step.is_multiple_of(100) {
+            model.check_all(&store).unwrap();
+        }
+    }
+    model.check_all(&store).unwrap();
+}
+
+#[test]
+fn files_agree_with_the_model() {
+    for seed in 0..12 {
+        let compress = seed % 3 == 2;
+        file_against_model(seed, FileOptions { compress, ..small() }, 1500);
     }
 }
 

@@ -1,0 +1,212 @@
+//! Finding the neighbours of a subject: subject tables of sealed blocks, links
+//! and short scans in open ones.
+
+use super::super::StoreError;
+use super::super::query::Log;
+use super::FileStore;
+use super::blocks::{Block, Map, OpenSlot, SealedMap};
+use crate::index::core::Core;
+use crate::record::read_frame_unchecked;
+use bytes::Bytes;
+
+impl FileStore {
+    fn open_slot(&self, seq: u64) -> Option<OpenSlot> {
+        let block = &self.blocks[self.block_index(seq)?];
+        match &block.map {
+            Map::Open(map) => map.find((seq - block.first) as u32).map(|i| map.slots[i]),
+            Map::Sealed(_) => None,
+        }
+    }
+
+    /// The neighbours of a message of the same subject that are known without
+    /// reading and live.
+    pub(super) fn known_neighbours(&self, seq: u64) -> (Option<u64>, Option<u64>) {
+        let mut next = None;
+        let mut at = seq;
+        // Removed messages stay linked until their block goes.
+        while let Some(s) = self.open_slot(at).filter(|s| s.next != 0) {
+            at += u64::from(s.next);
+            if self.core.is_live(at) {
+                next = Some(at);
+                break;
+            }
+        }
+        let mut prev = None;
+        let mut at = seq;
+        while let Some(s) = self.open_slot(at).filter(|s| s.prev != 0) {
+            at -= u64::from(s.prev);
+            if self.core.is_live(at) {
+                prev = Some(at);
+                break;
+            }
+        }
+        (prev, next)
+    }
+
+    fn subject_is(&self, seq: u64, subject: &[u8]) -> Result<bool, StoreError> {
+        self.with_subject(seq, |s| s == subject)
+    }
+
+    fn next_in_table(
+        &self,
+        block: &Block,
+        sealed: &SealedMap,
+        subject: &[u8],
+        from: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let table = self.table(block, sealed)?;
+        let Some(postings) = table.find(subject) else { return Ok(None) };
+        let start = postings.lower_bound(from.saturating_sub(block.first));
+        Ok((start..postings.len())
+            .filter_map(|i| postings.get(i))
+            .map(|rel| block.first + u64::from(rel))
+            .find(|seq| self.core.is_live(*seq)))
+    }
+
+    fn prev_in_table(
+        &self,
+        block: &Block,
+        sealed: &SealedMap,
+        subject: &[u8],
+        upto: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let table = self.table(block, sealed)?;
+        let Some(postings) = table.find(subject) else { return Ok(None) };
+        let end = postings.lower_bound((upto + 1).saturating_sub(block.first));
+        Ok((0..end)
+            .rev()
+            .filter_map(|i| postings.get(i))
+            .map(|rel| block.first + u64::from(rel))
+            .find(|seq| self.core.is_live(*seq)))
+    }
+}
+
+impl Log for FileStore {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn record(&self, seq: u64) -> Result<Bytes, StoreError> {
+        self.read_record(seq)
+    }
+
+    fn next_same(&self, subject: &[u8], from: u64) -> Result<Option<u64>, StoreError> {
+        let Some(e) = self.core.subjects.borrow().get(subject) else { return Ok(None) };
+        if from > e.last {
+            return Ok(None);
+        }
+        if from <= e.first && !e.first_stale && e.first >= self.core.first_seq {
+            return Ok(Some(e.first));
+        }
+        // A reader of this subject comes from its last message.
+        if from > 0
+            && self.core.is_live(from - 1)
+            && self.open_slot(from - 1).is_some_and(|s| s.next != 0)
+            && self.subject_is(from - 1, subject)?
+            && let Some(next) = self.known_neighbours(from - 1).1
+        {
+            return Ok(Some(next));
+        }
+        // Scan open blocks forward and walk the links back from the end, a step
+        // each, so that the shorter way decides the cost.
+        let mut scan = from;
+        let mut walk = if e.last_stale { None } else { Some(e.last) };
+        let mut best = None;
+        while let Some(seq) = self.core.next_live(scan) {
+            if best.is_some_and(|b| seq >= b) {
+                return Ok(best);
+            }
+            let Some(i) = self.block_index(seq) else {
+                scan = seq + 1;
+                continue;
+            };
+            let block = &self.blocks[i];
+            if let Map::Sealed(sealed) = &block.map {
+                if let Some(found) = self.next_in_table(block, sealed, subject, seq)? {
+                    return Ok(Some(found));
+                }
+                scan = block.last + 1;
+                continue;
+            }
+            if self.subject_is(seq, subject)? {
+                return Ok(Some(seq));
+            }
+            scan = seq + 1;
+            if let Some(at) = walk {
+                if self.core.is_live(at) {
+                    best = Some(at);
+                }
+                walk = self.open_slot(at).filter(|s| s.prev != 0).map(|s| at - u64::from(s.prev));
+                if walk.is_some_and(|w| w < from) {
+                    return Ok(best);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn prev_same(&self, subject: &[u8], upto: u64) -> Result<Option<u64>, StoreError> {
+        let Some(e) = self.core.subjects.borrow().get(subject) else { return Ok(None) };
+        if upto < e.first {
+            return Ok(None);
+        }
+        if upto >= e.last && !e.last_stale {
+            return Ok(Some(e.last));
+        }
+        let mut scan = Some(upto.min(e.last));
+        let mut walk = if e.last_stale { None } else { Some(e.last) };
+        while let Some(seq) = scan.and_then(|s| self.core.prev_live(s)) {
+            let Some(i) = self.block_index(seq) else {
+                scan = seq.checked_sub(1);
+                continue;
+            };
+            let block = &self.blocks[i];
+            if let Map::Sealed(sealed) = &block.map {
+                if let Some(found) = self.prev_in_table(block, sealed, subject, seq)? {
+                    return Ok(Some(found));
+                }
+                scan = block.first.checked_sub(1);
+                continue;
+            }
+            if self.subject_is(seq, subject)? {
+                return Ok(Some(seq));
+            }
+            scan = seq.checked_sub(1);
+            if let Some(at) = walk {
+                if at <= upto && self.core.is_live(at) {
+                    return Ok(Some(at));
+                }
+                walk = self.open_slot(at).filter(|s| s.prev != 0).map(|s| at - u64::from(s.prev));
+            }
+        }
+        Ok(None)
+    }
+
+    fn with_subject<T>(&self, seq: u64, f: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError> {
+        let record = self.read_record(seq)?;
+        let m = read_frame_unchecked(&record).and_then(|r| r.message());
+        m.map(|m| f(m.subject)).map_err(|e| self.unreadable(seq, &e))
+    }
+
+    fn time(&self, seq: u64) -> Result<i64, StoreError> {
+        let record = self.read_record(seq)?;
+        let m = read_frame_unchecked(&record).and_then(|r| r.message());
+        m.map(|m| m.ts).map_err(|e| self.unreadable(seq, &e))
+    }
+
+    fn first_ts(&self) -> i64 {
+        let first = self.core.first_seq;
+        let (seq, ts) = self.first_ts.get();
+        if seq == first {
+            return ts;
+        }
+        match self.time(first) {
+            Ok(ts) => {
+                self.first_ts.set((first, ts));
+                ts
+            }
+            // The total stays answerable when the message is damaged.
+            Err(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Removing messages, and blocks once nothing live is left in them.
+
+use super::super::query::Log;
+use super::super::{Purged, StoreError};
+use super::blocks::Map;
+use super::{FileStore, Obsolete};
+use crate::block::page::read_deletes;
+use crate::index::core::Formula;
+use crate::record::read_frame;
+
+impl FileStore {
+    /// Removes a live message whose subject is known, without reading it.
+    pub(super) fn remove_live(&mut self, seq: u64, subject: &[u8]) -> Result<u64, StoreError> {
+        let Some(i) = self.block_index(seq) else {
+            return Err(StoreError::Damaged {
+                path: self.dir.clone(),
+                offset: 0,
+                why: format!("message {seq} is in no block"),
+            });
+        };
+        let slot = self.slot(&self.blocks[i], seq)?;
+        let bytes = Formula::File.of_len(slot.size(), slot.headers());
+        let (prev, next) = self.known_neighbours(seq);
+        self.core.subjects.get_mut().remove(subject, seq, prev, next);
+        self.core.removed(seq, bytes);
+        if seq > self.core.first_seq {
+            self.removed.push(seq);
+        }
+        let block = &mut self.blocks[i];
+        block.live -= 1;
+        block.live_bytes = block.live_bytes.saturating_sub(bytes);
+        if block.live == 0 && i + 1 < self.blocks.len() {
+            self.drop_block(i)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Forgets a block without live messages. Its file goes once no checkpoint
+    /// names it.
+    pub(super) fn drop_block(&mut self, i: usize) -> Result<(), StoreError> {
+        if i > 0 {
+            self.carry_deletes(i);
+        }
+        if let Some(block) = self.blocks.remove(i) {
+            self.cache.get_mut().forget(block.id);
+            self.obsolete.push(Obsolete { path: block.path, since: self.checkpoint + 1 });
+        }
+        Ok(())
+    }
+
+    /// Writes the removals that a block records of messages in earlier blocks
+    /// once more: without it a rebuild would bring those messages back. What
+    /// cannot be read is left: it only matters to a rebuild.
+    pub(super) fn carry_deletes(&mut self, i: usize) {
+        let block = &self.blocks[i];
+        let mut found = Vec::new();
+        for page in self.pages(block).unwrap_or_default() {
+            if page.messages == page.raw {
+                continue;
+            }
+            let seqs = self.page_body(block, page).ok().and_then(|body| {
+                let frame = read_frame(body.get(page.messages as usize..)?).ok()?;
+                read_deletes(&frame)
+            });
+            found.extend(seqs.into_iter().flatten());
+        }
+        let first = block.first;
+        found.retain(|s| *s < first && *s >= self.core.first_seq && self.block_index(*s).is_some());
+        self.removed.extend(found);
+    }
+
+    pub(super) fn purge_head(&mut self, seq: u64) -> Result<Purged, StoreError> {
+        let before = Purged { msgs: self.core.msgs, bytes: self.core.bytes };
+        if seq > self.core.last_seq {
+            while let Some(block) = self.blocks.pop_back() {
+                let since = self.checkpoint + 1;
+                self.obsolete.push(Obsolete { path: block.path, since });
+            }
+            self.cache.get_mut().clear();
+            self.tail.buffer = Self::empty_buffer(&self.options);
+            self.removed.clear();
+            self.core.emptied(seq);
+            return Ok(before);
+        }
+        while self.core.first_seq < seq
+            && self.core.msgs > 0
+            && let Some(block) = self.blocks.front()
+            && block.last < seq
+            && self.blocks.len() > 1
+        {
+            self.purge_block()?;
+        }
+        while let Some(at) = self.core.next_live(0).filter(|s| *s < seq) {
+            let subject = self.with_subject(at, |s| s.to_vec())?;
+            self.remove_live(at, &subject)?;
+        }
+        Ok(Purged { msgs: before.msgs - self.core.msgs, bytes: before.bytes - self.core.bytes })
+    }
+
+    /// Removes every message of the first block, which is not the only one.
+    fn purge_block(&mut self) -> Result<(), StoreError> {
+        let block = &self.blocks[0];
+        let end = block.last + 1;
+        let first = self.core.first_seq.max(block.first);
+        if let Map::Sealed(sealed) = &block.map {
+            let table = self.table(block, sealed)?;
+            let whole = first == block.first && self.core.deletes.count(first, block.last) == 0;
+            let base = block.first;
+            let core = &self.core;
+            let mut subjects = core.subjects.borrow_mut();
+            let walked = table.for_each(|name, postings| {
+                let n = if whole {
+                    postings.len()
+                } else {
+                    (0..postings.len())
+                        .filter_map(|i| postings.get(i))
+                        .filter(|rel| core.is_live(base + u64::from(*rel)))
+                        .count()
+                };
+                if n > 0 {
+                    subjects.remove_head(name, n as u64, end);
+                }
+            });
+            drop(subjects);
+            if walked.is_none() {
+                let at = u64::from(sealed.trailer.start);
+                return Err(block.damaged(at, "subject table is inconsistent"));
+            }
+        } else {
+            let mut at = first;
+            while let Some(seq) = self.core.next_live(at).filter(|s| *s < end) {
+                let (_, next) = self.known_neighbours(seq);
+                let name = self.with_subject(seq, |s| s.to_vec())?;
+                self.core.subjects.borrow_mut().remove(&name, seq, None, next);
+                at = seq + 1;
+            }
+        }
+        let (msgs, bytes) = (self.blocks[0].live, self.blocks[0].live_bytes);
+        if msgs == self.core.msgs {
+            let last = self.core.last_seq;
+            self.core.emptied(last + 1);
+        } else {
+            self.core.trimmed(end, msgs, bytes);
+        }
+        self.blocks[0].live = 0;
+        self.drop_block(0)
+    }
+}

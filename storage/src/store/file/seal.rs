@@ -1,0 +1,66 @@
+//! Sealing a full block: its footer is built from what the file holds.
+
+use super::super::StoreError;
+use super::checkpoint::{BlockCapture, CapturedMap, io};
+use super::read::check_message;
+use crate::block::footer::{Slot, Trailer, build};
+use crate::block::page::{PAGE_HEADER, S2, decode_body};
+use crate::record::read_frame_unchecked;
+use bytes::Bytes;
+
+/// Appends the footer to the file of `block`, without syncing.
+pub(super) fn seal(block: &mut BlockCapture) -> Result<Trailer, StoreError> {
+    let (CapturedMap::Open(map), Some(file)) = (&block.map, &block.file) else {
+        return Err(damaged(block, 0, "is sealed already".into()));
+    };
+    let mut bodies: Vec<Bytes> = Vec::with_capacity(map.pages.len());
+    for page in &map.pages {
+        let at = u64::from(page.file_at) + PAGE_HEADER as u64;
+        let mut stored = vec![0; page.stored as usize];
+        file.read_exact_at(&mut stored, at).map_err(io("reading block", &block.path))?;
+        if page.flags & S2 != 0 && crc32fast::hash(&stored) != page.body_crc {
+            return Err(damaged(block, at, "checksum does not match".into()));
+        }
+        let body = decode_body(page.flags, stored, page.raw as usize)
+            .ok_or_else(|| damaged(block, at, "page cannot be decoded".into()))?;
+        bodies.push(body);
+    }
+    let mut names: Vec<(&[u8], u32)> = Vec::with_capacity(map.slots.len());
+    let mut slots: Vec<Slot> = Vec::with_capacity(map.slots.len());
+    let mut i = 0;
+    for s in &map.slots {
+        let slot = s.slot;
+        while map.pages.get(i + 1).is_some_and(|p| p.body_at <= slot.at) {
+            i += 1;
+        }
+        let seq = block.first + u64::from(slot.rel);
+        let lost = || damaged(block, u64::from(slot.at), format!("message {seq} is not there"));
+        let page = map.pages.get(i).ok_or_else(lost)?;
+        let from = slot.at.checked_sub(page.body_at).ok_or_else(lost)? as usize;
+        let record = bodies[i].get(from..from + slot.size()).ok_or_else(lost)?;
+        check_message(record, seq).map_err(|e| damaged(block, u64::from(slot.at), e))?;
+        let message = read_frame_unchecked(record).and_then(|f| f.message());
+        names.push((message.map_err(|_| lost())?.subject, slot.rel));
+        slots.push(slot);
+    }
+    let trailer = Trailer {
+        file_id: block.id,
+        first: block.first,
+        last: block.last,
+        start: block.len,
+        count: 0,
+        subjects: 0,
+        sections: [(0, 0); 4],
+    };
+    let (footer, trailer) = build(trailer, &map.pages, &slots, names);
+    let at = u64::from(block.len);
+    file.write_all_at(&footer, at).map_err(io("writing footer of", &block.path))?;
+    // A former life of the file may have been longer.
+    file.set_len(at + footer.len() as u64).map_err(io("writing footer of", &block.path))?;
+    block.map = CapturedMap::Sealed(trailer);
+    Ok(trailer)
+}
+
+fn damaged(block: &BlockCapture, offset: u64, why: String) -> StoreError {
+    StoreError::Damaged { path: block.path.clone(), offset, why }
+}
