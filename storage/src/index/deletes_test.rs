@@ -32,7 +32,7 @@ fn random_actions_agree_with_a_plain_set() {
         x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (x >> 33) % n
     };
-    for step in 0..600 {
+    for step in 0..250 {
         match rnd(300) {
             0 => {
                 let (a, len) = (rnd(200_000), rnd(150_000));
