@@ -1,1 +1,4 @@
-//! Placeholder head, replaced by the crate's first module.
+//! Shared pieces of the test suites: starting the real binary, the workspace's
+//! own rules, and the simulator.
+
+pub mod process;
