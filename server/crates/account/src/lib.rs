@@ -1,1 +1,27 @@
-//! Placeholder head, replaced by the crate's first module.
+//! Accounts: who may log in, where a login leads, and what it may then do.
+//!
+//! [`AccountSet`] is an immutable snapshot made from options; connections hold
+//! what it decided. Slow work is not done here but handed back as data
+//! ([`AuthDecision::CheckPassword`]).
+
+pub mod account;
+mod authenticate;
+#[cfg(test)]
+mod authenticate_test;
+pub mod decision;
+pub mod login;
+mod patterns;
+pub mod permissions;
+#[cfg(test)]
+mod permissions_test;
+pub mod responses;
+pub mod secret;
+pub mod set;
+pub mod texts;
+
+pub use account::{Account, User};
+pub use decision::{AuthDecision, Identity, Refusal, RefusalReason};
+pub use login::{ConnectionKind, Login};
+pub use permissions::{DeliveryFilter, Permissions, PermissionsError};
+pub use responses::ResponseGrants;
+pub use set::{AccountError, AccountSet};

@@ -1,0 +1,53 @@
+//! Accounts and users as the rest of the server sees them.
+
+use crate::permissions::Permissions;
+use gust_config::options::accounts::{AccountLimits, JetStreamAccountLimits, MessageTrace};
+use gust_config::options::exchange::{Export, Import};
+use gust_subject::Mappings;
+use std::sync::Arc;
+
+/// An isolated space of subjects, immutable; what counts against its limits is
+/// counted by the server, by name.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Unique name; `$G` is the global account.
+    pub name: Arc<str>,
+    /// Public account key, or empty.
+    pub nkey: String,
+    /// Server events and requests live here.
+    pub is_system: bool,
+    /// Limits on connections, subscriptions and payload; `None` fields: none.
+    pub limits: AccountLimits,
+    /// What clients' publishes are renamed to.
+    pub mappings: Mappings,
+    /// JetStream limits; `None`: the account has no JetStream. The global account
+    /// has it when there are no others (besides the system account).
+    pub jetstream: Option<JetStreamAccountLimits>,
+    /// JetStream replication traffic runs in this account.
+    pub cluster_traffic_owner: bool,
+    /// What others may import, as written.
+    pub exports: Vec<Export>,
+    /// What it imports, as written.
+    pub imports: Vec<Import>,
+    /// Where sampled messages are traced to.
+    pub message_trace: Option<MessageTrace>,
+}
+
+/// Somebody who may log in.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Name, or public key of an nkey user.
+    pub name: Arc<str>,
+    /// Whether it logs in by signature.
+    pub is_nkey: bool,
+    /// Where it belongs.
+    pub account: Arc<Account>,
+    /// What it may do; `None`: everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// Kinds of connection allowed, upper case; empty: all.
+    pub allowed_connection_types: Vec<String>,
+    /// Only through a trusted proxy.
+    pub proxy_required: bool,
+    /// Plain text or bcrypt hash; empty if none.
+    pub(crate) pass: String,
+}

@@ -1,0 +1,146 @@
+//! Deciding a login (contract/core.md §4.2).
+
+use crate::account::User;
+use crate::decision::{AuthDecision, Identity, Refusal, RefusalReason, Secret};
+use crate::login::Login;
+use crate::secret;
+use crate::set::{AccountSet, Gate};
+use std::sync::Arc;
+
+impl AccountSet {
+    /// Decides a login, in the order of nats-server: nothing configured, nkey,
+    /// certificate, user, token, the only user. Wrong credentials never fall
+    /// back to `no_auth_user`; presenting none does, except where certificates
+    /// name the user.
+    pub fn authenticate(&self, login: &Login<'_>) -> AuthDecision {
+        match self.decide(login) {
+            Ok(decision) => decision,
+            Err(reason) => AuthDecision::Refuse(reason.into()),
+        }
+    }
+
+    fn decide(&self, login: &Login<'_>) -> Result<AuthDecision, RefusalReason> {
+        if !self.auth_required(login.kind) {
+            return Ok(AuthDecision::Accept(self.global_identity("".into())));
+        }
+        if self.proxy_required && !login.via_trusted_proxy {
+            return Err(RefusalReason::ProxyRequired(login.user.to_owned()));
+        }
+        let gate = self.gate(login.kind);
+        if presents_nothing(login) && login.certificate_names.is_none() {
+            return self.without_credentials(gate, login);
+        }
+        if !login.nkey.is_empty() && !self.nkeys.is_empty() {
+            return self.by_nkey(login);
+        }
+        if let Some(names) = login.certificate_names
+            && !self.users.is_empty()
+        {
+            let found = names.iter().find_map(|name| self.users.get(name.as_str()));
+            let user = found.ok_or(RefusalReason::CertificateNotMapped)?;
+            admit(user, login)?;
+            return Ok(AuthDecision::Accept(identity(user)));
+        }
+        if let Some(user) = self.users.get(login.user) {
+            admit(user, login)?;
+            if user.pass.is_empty() && self.certificates_map {
+                return Err(RefusalReason::CertificateRequired(login.user.to_owned()));
+            }
+            return by_password(&user.pass, login.pass, identity(user), login);
+        }
+        if let Some(token) = &gate.token {
+            let then = self.global_identity("".into());
+            return compare(token, login.token, then, RefusalReason::WrongToken);
+        }
+        if let Some((name, pass)) = &gate.single {
+            if !secret::same(name, login.user) {
+                return Err(RefusalReason::UnknownUser(login.user.to_owned()));
+            }
+            let then = self.global_identity(name.clone());
+            return by_password(pass, login.pass, then, login);
+        }
+        Err(RefusalReason::UnknownUser(login.user.to_owned()))
+    }
+
+    fn without_credentials(
+        &self,
+        gate: &Gate,
+        login: &Login<'_>,
+    ) -> Result<AuthDecision, RefusalReason> {
+        if let Some(user) = &gate.no_auth {
+            admit(user, login)?;
+            return Ok(AuthDecision::Accept(identity(user)));
+        }
+        if self.implicit_global {
+            return Ok(AuthDecision::Accept(self.global_identity("".into())));
+        }
+        Err(RefusalReason::NoCredentials)
+    }
+
+    fn by_nkey(&self, login: &Login<'_>) -> Result<AuthDecision, RefusalReason> {
+        let unknown = || RefusalReason::UnknownNkey(login.nkey.to_owned());
+        let user = self.nkeys.get(login.nkey).ok_or_else(unknown)?;
+        admit(user, login)?;
+        if !secret::signature_is_valid(login.nkey, login.nonce, login.sig) {
+            return Err(RefusalReason::BadSignature(login.nkey.to_owned()));
+        }
+        Ok(AuthDecision::Accept(identity(user)))
+    }
+
+    fn global_identity(&self, name: Arc<str>) -> Identity {
+        Identity { account: self.global.clone(), name, user: None, permissions: None }
+    }
+}
+
+fn presents_nothing(login: &Login<'_>) -> bool {
+    [login.user, login.pass, login.token, login.nkey].iter().all(|field| field.is_empty())
+}
+
+fn identity(user: &Arc<User>) -> Identity {
+    Identity {
+        account: user.account.clone(),
+        name: user.name.clone(),
+        user: Some(user.clone()),
+        permissions: user.permissions.clone(),
+    }
+}
+
+/// What a user needs besides credentials.
+fn admit(user: &User, login: &Login<'_>) -> Result<(), RefusalReason> {
+    if user.proxy_required && !login.via_trusted_proxy {
+        return Err(RefusalReason::ProxyRequired(user.name.to_string()));
+    }
+    let types = &user.allowed_connection_types;
+    if !types.is_empty() && !types.iter().any(|t| t == login.kind.name()) {
+        let user = user.name.to_string();
+        return Err(RefusalReason::ConnectionType { user, kind: login.kind.name() });
+    }
+    Ok(())
+}
+
+fn by_password(
+    configured: &str,
+    candidate: &str,
+    then: Identity,
+    login: &Login<'_>,
+) -> Result<AuthDecision, RefusalReason> {
+    let wrong = RefusalReason::WrongPassword(login.user.to_owned());
+    compare(configured, candidate, then, wrong)
+}
+
+fn compare(
+    configured: &str,
+    candidate: &str,
+    then: Identity,
+    wrong: RefusalReason,
+) -> Result<AuthDecision, RefusalReason> {
+    if secret::is_bcrypt(configured) {
+        return Ok(AuthDecision::CheckPassword {
+            hash: Secret(configured.to_owned()),
+            candidate: Secret(candidate.to_owned()),
+            then,
+            otherwise: Refusal::from(wrong),
+        });
+    }
+    if secret::same(configured, candidate) { Ok(AuthDecision::Accept(then)) } else { Err(wrong) }
+}

@@ -1,0 +1,74 @@
+//! What a peer presents to log in.
+
+/// What kind of connection logs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// A client over TCP or TLS.
+    #[default]
+    Standard,
+    /// A client over WebSocket.
+    Websocket,
+    /// A leafnode.
+    Leafnode,
+    /// A leafnode over WebSocket.
+    LeafnodeWs,
+    /// An MQTT client.
+    Mqtt,
+    /// An MQTT client over WebSocket.
+    MqttWs,
+    /// A part of the server itself.
+    InProcess,
+}
+
+impl ConnectionKind {
+    /// The name used in `allowed_connection_types`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConnectionKind::Standard => "STANDARD",
+            ConnectionKind::Websocket => "WEBSOCKET",
+            ConnectionKind::Leafnode => "LEAFNODE",
+            ConnectionKind::LeafnodeWs => "LEAFNODE_WS",
+            ConnectionKind::Mqtt => "MQTT",
+            ConnectionKind::MqttWs => "MQTT_WS",
+            ConnectionKind::InProcess => "IN_PROCESS",
+        }
+    }
+}
+
+/// The fields of CONNECT that matter, empty where absent, and what the server
+/// knows of the connection.
+#[derive(Clone, Copy, Default)]
+pub struct Login<'a> {
+    /// User name.
+    pub user: &'a str,
+    /// Password.
+    pub pass: &'a str,
+    /// Token.
+    pub token: &'a str,
+    /// Public user key.
+    pub nkey: &'a str,
+    /// User JWT; only means something in operator mode.
+    pub jwt: &'a str,
+    /// Signature of the nonce, base64.
+    pub sig: &'a str,
+    /// The nonce string that INFO offered.
+    pub nonce: &'a str,
+    /// Kind of connection.
+    pub kind: ConnectionKind,
+    /// With `verify_and_map` on this listener: the names of the verified
+    /// certificate in the order to try (e-mail SANs, DNS SANs, URI SANs, subject).
+    pub certificate_names: Option<&'a [String]>,
+    /// It came through a proxy that signed the nonce with a trusted key.
+    pub via_trusted_proxy: bool,
+}
+
+impl std::fmt::Debug for Login<'_> {
+    /// Without secrets: logins end up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("user", &self.user)
+            .field("nkey", &self.nkey)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! Comparing passwords, and checking signatures of nonces.
+
+use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
+use ring::digest;
+use ring::signature::{ED25519, UnparsedPublicKey};
+
+/// Whether a configured password is a bcrypt hash: `$2[abxy]$NN$…`.
+pub fn is_bcrypt(secret: &str) -> bool {
+    let b = secret.as_bytes();
+    matches!(b, [b'$', b'2', b'a' | b'b' | b'x' | b'y', b'$', n, m, b'$', ..]
+        if n.is_ascii_digit() && m.is_ascii_digit())
+}
+
+/// Whether two texts are the same, in a time that tells nothing about either:
+/// their digests are compared, all of them.
+pub fn same(a: &str, b: &str) -> bool {
+    let digest = |s: &str| digest::digest(&digest::SHA256, s.as_bytes());
+    let (a, b) = (digest(a), digest(b));
+    let differ = a.as_ref().iter().zip(b.as_ref()).fold(0, |d, (x, y)| d | (x ^ y));
+    std::hint::black_box(differ) == 0
+}
+
+/// Runs the comparison of [`crate::AuthDecision::CheckPassword`]. Slow: tens of
+/// milliseconds or more. A hash that is none matches nothing.
+pub fn bcrypt_matches(hash: &str, candidate: &str) -> bool {
+    bcrypt::verify(candidate, hash).unwrap_or(false)
+}
+
+/// Whether `sig` (base64, raw URL or standard) is a signature over the nonce
+/// string by the public key `nkey` (checked when it was configured).
+pub fn signature_is_valid(nkey: &str, nonce: &str, sig: &str) -> bool {
+    let Ok(raw) = BASE32_NOPAD.decode(nkey.as_bytes()) else { return false };
+    // Prefix byte, key, two bytes of checksum.
+    let Some(key) = raw.get(1..33) else { return false };
+    let decoded = BASE64URL_NOPAD.decode(sig.as_bytes()).or_else(|_| BASE64.decode(sig.as_bytes()));
+    let Ok(sig) = decoded else { return false };
+    !nonce.is_empty()
+        && UnparsedPublicKey::new(&ED25519, key).verify(nonce.as_bytes(), &sig).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bcrypt_is_recognised() {
+        let cases = [
+            ("$2a$11$abc", true),
+            ("$2b$04$", true),
+            ("$2x$04$x", true),
+            ("$2y$04$x", true),
+            ("$2c$04$x", false),
+            ("$2a$4$x", false),
+            ("$2a$04", false),
+            ("s3cr3t", false),
+            ("", false),
+            (" $2a$11$abc", false),
+        ];
+        for (text, want) in cases {
+            assert_eq!(is_bcrypt(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn comparisons() {
+        assert!(same("", "") && same("abc", "abc"));
+        assert!(!same("abc", "abd") && !same("abc", "ab") && !same("", "a"));
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        assert!(is_bcrypt(&hash) && bcrypt_matches(&hash, "secret"));
+        assert!(!bcrypt_matches(&hash, "Secret") && !bcrypt_matches("$2a$04$short", "x"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The `-ERR` texts of permissions (contract/core.md §1.5), without quotes, and
+//! the subjects that are reserved whatever the permissions say.
+
+/// Every failed login; details only go to the log.
+pub const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
+
+/// A publish that is not allowed. `subject` is the mapped one.
+pub fn publish_violation(subject: &[u8]) -> String {
+    format!("Permissions Violation for Publish to \"{}\"", subject.escape())
+}
+
+/// A publish with a reply subject that is reserved.
+pub fn reply_violation(reply: &[u8]) -> String {
+    format!("Permissions Violation for Publish with Reply of \"{}\"", reply.escape())
+}
+
+/// A subscription that is not allowed; `queue` is empty if there is none.
+pub fn subscribe_violation(subject: &[u8], queue: &[u8]) -> String {
+    let mut text = format!("Permissions Violation for Subscription to \"{}\"", subject.escape());
+    if !queue.is_empty() {
+        text.push_str(&format!(" using queue \"{}\"", queue.escape()));
+    }
+    text
+}
+
+/// A subscription with more tokens than `max_sub_tokens`.
+pub fn too_many_tokens(subject: &[u8]) -> String {
+    format!("{}, too many tokens", subscribe_violation(subject, &[]))
+}
+
+/// A subscription that a reload took away.
+pub fn removed_subscription(subject: &[u8], queue: &[u8], sid: &[u8]) -> String {
+    format!("{} (sid \"{}\")", subscribe_violation(subject, queue), sid.escape())
+}
+
+/// Whether clients (outside the system account) may never publish to `subject`.
+pub fn reserved_publish(subject: &[u8], system_account: bool) -> bool {
+    subject.starts_with(b"_GR_.") || (!system_account && subject.starts_with(b"$NRG."))
+}
+
+/// Whether clients may not name `reply` as where to answer.
+pub fn reserved_reply(reply: &[u8]) -> bool {
+    [&b"_R_."[..], b"$JS.ACK.", b"_GR_."].iter().any(|p| reply.starts_with(p))
+}
+
+/// Whether clients may not join the queue group `queue`.
+pub fn reserved_queue(queue: &[u8]) -> bool {
+    queue == b"_sys_"
+}
+
+/// Text of bytes from a peer.
+trait Escape {
+    fn escape(&self) -> std::borrow::Cow<'_, str>;
+}
+
+impl Escape for [u8] {
+    fn escape(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let cases = [
+            (publish_violation(b"a.b"), r#"Permissions Violation for Publish to "a.b""#),
+            (
+                reply_violation(b"_R_.x"),
+                r#"Permissions Violation for Publish with Reply of "_R_.x""#,
+            ),
+            (subscribe_violation(b"a", b""), r#"Permissions Violation for Subscription to "a""#),
+            (
+                subscribe_violation(b"a", b"q"),
+                r#"Permissions Violation for Subscription to "a" using queue "q""#,
+            ),
+            (
+                too_many_tokens(b"a.b.c"),
+                r#"Permissions Violation for Subscription to "a.b.c", too many tokens"#,
+            ),
+            (
+                removed_subscription(b"a", b"", b"7"),
+                r#"Permissions Violation for Subscription to "a" (sid "7")"#,
+            ),
+        ];
+        for (got, want) in cases {
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn reserved() {
+        assert!(reserved_publish(b"$NRG.AE.x", false) && !reserved_publish(b"$NRG.AE.x", true));
+        assert!(reserved_publish(b"_GR_.x", true) && !reserved_publish(b"_GR_x", false));
+        assert!(reserved_reply(b"_R_.a") && reserved_reply(b"$JS.ACK.s.c"));
+        assert!(!reserved_reply(b"_INBOX.a") && !reserved_reply(b"$JS.API.INFO"));
+        assert!(reserved_queue(b"_sys_") && !reserved_queue(b"sys"));
+    }
+}
