@@ -97,6 +97,8 @@ pub struct FileStore {
     /// Those a running checkpoint takes care of.
     erasing: Vec<(u64, u64)>,
     obsolete: Vec<Obsolete>,
+    /// Block files were made since the last checkpoint.
+    new_files: bool,
     /// Number of the next block file.
     next_id: u64,
     /// Number of the last checkpoint begun.

@@ -9,6 +9,8 @@ use crate::record::{MessageView, StoredMessage};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
+#[cfg(test)]
+mod crash_test;
 pub mod file;
 pub mod memory;
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub struct CheckpointJob {
     head: BytesMut,
     rest: BytesMut,
     blocks: Vec<BlockCapture>,
+    /// Block files were made since the last checkpoint.
+    new_files: bool,
     /// A new full subject table.
     base: Option<BytesMut>,
     /// Files to remove at the end.
@@ -134,7 +136,7 @@ impl FileStore {
         rest.put_u64_le(app.len() as u64);
         rest.put_slice(app);
         let blocks = self.capture_blocks()?;
-        self.generations.unfinished = true;
+        let unfinished = std::mem::replace(&mut self.generations.unfinished, true);
         Ok(CheckpointJob {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
@@ -142,6 +144,7 @@ impl FileStore {
             head,
             rest,
             blocks,
+            new_files: std::mem::take(&mut self.new_files) || unfinished,
             base,
             remove: self.removable(generation),
             erases,
@@ -323,6 +326,10 @@ impl CheckpointJob {
         if let Some(base) = &self.base {
             let path = subjects_path(&self.dir, self.generation.base);
             self.write_file(&path, &[base])?;
+        }
+        // What the index names must be there when the index is.
+        if self.new_files || self.base.is_some() {
+            self.disk.sync_dir(&self.dir).map_err(io("syncing directory", &self.dir))?;
         }
         let blocks = encode_blocks(&self.blocks);
         let path = index_path(&self.dir, self.generation.n);

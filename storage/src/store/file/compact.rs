@@ -94,6 +94,7 @@ impl FileStore {
         }
         let block = Block::create(&*self.disk, &self.dir, first, self.next_id)?;
         self.next_id += 1;
+        self.new_files = true;
         Ok(Some(Compaction {
             sources,
             block,

@@ -92,20 +92,22 @@ impl FileStore {
             }
         }
         let blocks = files.iter().any(|f| parse_block_name(&f.name).is_some());
-        let subjects = files.iter().any(|f| f.name.starts_with("subjects-"));
-        if blocks || subjects || report.fell_back {
+        if blocks || report.fell_back {
             report.fell_back = false;
             report.rebuilt = true;
             rebuild::rebuild(&mut store, &files, &mut report)?;
             return Ok((store, None, report));
         }
         store.disk.create_dir_all(dir).map_err(io("creating", dir))?;
+        // The directory is durable before there is anything in it.
+        let mut path = dir;
+        while !path.is_empty() {
+            path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            store.disk.sync_dir(path).map_err(io("syncing directory", path))?;
+        }
         // From here on a directory without a checkpoint is a damaged one.
         let done = store.begin_checkpoint(0, 0, b"")?.run()?;
         store.finish_checkpoint(done);
-        if let Some((parent, _)) = dir.rsplit_once('/') {
-            store.disk.sync_dir(parent).map_err(io("syncing directory", parent))?;
-        }
         Ok((store, None, report))
     }
 
@@ -124,6 +126,7 @@ impl FileStore {
             erases: Vec::new(),
             erasing: Vec::new(),
             obsolete: Vec::new(),
+            new_files: false,
             next_id: 1,
             checkpoint: 0,
             generations: Generations::default(),
@@ -152,7 +155,15 @@ impl FileStore {
         let deletes = Deletes::decode(&mut b).ok_or_else(|| wrong("deletes do not decode"))?;
         self.core.deletes = deletes;
         let subject_base = b.try_get_u64_le().map_err(|_| wrong("too short"))?;
-        self.load_base(head.base, subject_base)?;
+        let whole = match self.load_base(head.base, subject_base) {
+            Ok(()) => true,
+            // Both checkpoints may build on it; the blocks know it all as well.
+            Err(e @ StoreError::Damaged { .. }) => {
+                report.damaged.push(e);
+                false
+            }
+            Err(e) => return Err(e),
+        };
         self.load_delta(&mut b, subject_base).ok_or_else(|| wrong("subjects do not decode"))?;
         self.blocks =
             read_blocks(&mut b, &self.dir).ok_or_else(|| wrong("blocks do not decode"))?;
@@ -163,6 +174,9 @@ impl FileStore {
         let app = bytes.slice(bytes.len() - b.len()..);
         self.generations.latest = Some(Generation { n, base: head.base });
         self.check_files(files, report);
+        if !whole {
+            rebuild::count_subjects(self, report);
+        }
         let initial = head.index == 0 && head.term == 0 && app.is_empty();
         Ok((!initial).then_some(Recovered {
             applied_index: head.index,
@@ -234,6 +248,7 @@ impl FileStore {
         let base = self.generations.latest.map_or(0, |g| g.base);
         self.floor_written = self.core.first_seq;
         self.last_written = self.core.last_seq;
+        self.reset_tail();
         if report.fell_back || !report.damaged.is_empty() {
             // Leave everything as found, for whoever looks into it: the newest
             // checkpoint may be damaged because of what follows this one.
@@ -262,7 +277,6 @@ impl FileStore {
                 file.set_len(len).map_err(io("cutting", &tail.path))?;
             }
         }
-        self.reset_tail();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The last resort: the state from the block files alone.
 
 use super::super::StoreError;
+use super::super::query::Log;
 use super::FileStore;
 use super::blocks::{Block, Map, OpenSlot, parse_block_name};
 use super::checkpoint::io;
@@ -11,6 +12,7 @@ use crate::block::{BLOCK_HEADER, read_block_header};
 use crate::disk::{DirEntry, OpenMode};
 use crate::index::core::Formula;
 use crate::index::deletes::Deletes;
+use crate::index::subjects::SubjectIndex;
 use crate::record::{RecordError, read_frame, read_frame_unchecked};
 use bytes::Bytes;
 
@@ -48,8 +50,6 @@ pub(super) fn rebuild(
         let overlaps = |o: &Scanned| first <= o.block.last && o.block.first <= last;
         if s.messages.is_empty() || !chosen.iter().any(overlaps) {
             chosen.push(s);
-        } else {
-            report.damaged.push(s.block.damaged(0, "overlaps another block and was left out"));
         }
     }
     chosen.sort_by_key(|s| s.block.first);
@@ -67,16 +67,57 @@ pub(super) fn rebuild(
             store.blocks.push_back(s.block);
         }
     }
-    if store.core.msgs == 0 {
+    if store.core.msgs == 0 && floor.max(last.0) > 0 {
         let next = floor.max(last.0 + 1);
         store.core.emptied(next);
         store.core.last_ts = last.1;
-    } else if last.0 > store.core.last_seq {
+    } else if store.core.msgs > 0 && last.0 > store.core.last_seq {
         store.core.skipped(last.0, last.1);
     }
     store.sealed_tail = true;
     store.generations.need_base = true;
+    store.reset_tail();
     Ok(())
+}
+
+/// Counts the subjects of the live messages anew. What cannot be read is
+/// reported and not counted.
+pub(super) fn count_subjects(store: &mut FileStore, report: &mut OpenReport) {
+    let mut subjects = SubjectIndex::new(true);
+    subjects.admits(store.core.first_seq, store.core.first_seq);
+    store.reset_tail();
+    for block in &store.blocks {
+        if let Map::Sealed(sealed) = &block.map {
+            let walked = store.table(block, sealed).map(|table| {
+                table.for_each(|name, postings| {
+                    let live = (0..postings.len())
+                        .filter_map(|i| postings.get(i))
+                        .map(|rel| block.first + u64::from(rel))
+                        .filter(|seq| store.core.is_live(*seq));
+                    live.for_each(|seq| {
+                        subjects.append(name, seq);
+                    });
+                })
+            });
+            match walked {
+                Ok(Some(())) => {}
+                Ok(None) => report.damaged.push(block.damaged(0, "subject table is inconsistent")),
+                Err(e) => report.damaged.push(e),
+            }
+            continue;
+        }
+        let mut at = block.first;
+        while let Some(seq) = store.core.next_live(at).filter(|s| *s <= block.last) {
+            if let Err(e) = store.with_subject(seq, |s| {
+                subjects.append(s, seq);
+            }) {
+                report.damaged.push(e);
+            }
+            at = seq + 1;
+        }
+    }
+    store.core.subjects.replace(subjects);
+    store.generations.need_base = true;
 }
 
 fn index(store: &mut FileStore, s: &mut Scanned, deletes: &Deletes, floor: u64) {
@@ -121,6 +162,8 @@ fn scan(
         .filter(|t| t.file_id == id);
     block.len = BLOCK_HEADER as u32;
     block.virt = BLOCK_HEADER as u32;
+    // After a mere kill its bytes may not have reached the disk yet.
+    block.dirty = true;
     let mut s = Scanned {
         block,
         sealed: trailer.is_some(),

@@ -87,6 +87,7 @@ impl FileStore {
         let id = self.next_id;
         let block = Block::create(&*self.disk, &self.dir, seq, id)?;
         self.next_id += 1;
+        self.new_files = true;
         self.sealed_tail = false;
         // An empty predecessor holds nothing but old news of removals.
         if let Some(last) = self.blocks.back()

@@ -1,0 +1,290 @@
+//! The file store on a disk that does its worst: power cuts at every operation,
+//! flipped bits everywhere, no space.
+
+use super::file::{FileOptions, FileStore};
+use super::memory::MemoryStore;
+use super::model::{Action, Model, Rng};
+use super::store_test::small;
+use super::{StoreError, StreamStore};
+use crate::disk::Disk;
+use crate::disk::hostile::HostileDisk;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+enum Step {
+    Act(Action),
+    Checkpoint,
+    Compact,
+}
+
+/// A script and the model after each number of actions that a checkpoint may
+/// name.
+fn script(seed: u64, steps: usize) -> Vec<Step> {
+    let mut rng = Rng(seed);
+    let mut model = Model::default();
+    let mut memory = MemoryStore::new();
+    (0..steps)
+        .map(|_| match rng.below(30) {
+            0 => Step::Checkpoint,
+            1 => Step::Compact,
+            _ => {
+                let action = model.random_action(&mut rng);
+                model.apply(&mut memory, &action).unwrap();
+                Step::Act(action)
+            }
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Run {
+    model: Model,
+    done: Vec<Action>,
+    /// Model at each checkpoint begun, by applied index.
+    begun: BTreeMap<u64, Model>,
+    /// Applied index of the last one that was durable.
+    durable: u64,
+}
+
+impl Run {
+    fn new() -> Run {
+        let model = Model { file: true, ..Model::default() };
+        Run { begun: BTreeMap::from([(0, model.clone())]), model, ..Run::default() }
+    }
+
+    fn step(&mut self, store: &mut FileStore, step: &Step) -> Result<(), StoreError> {
+        match step {
+            Step::Act(action) => {
+                self.model.apply(store, action)?;
+                self.done.push(action.clone());
+            }
+            Step::Checkpoint => {
+                let applied = self.done.len() as u64;
+                let app = applied.to_le_bytes();
+                self.begun.insert(applied, self.model.clone());
+                let done = store.begin_checkpoint(applied, 1, &app)?.run()?;
+                assert!(done.damaged.is_empty(), "{done:?}");
+                store.finish_checkpoint(done);
+                self.durable = applied;
+            }
+            Step::Compact => {
+                store.compact_step(3000)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what is left, replays the log and compares.
+    fn recover(&self, disk: Arc<HostileDisk>, options: FileOptions, what: &str) -> FileStore {
+        let (mut store, recovered, report) = FileStore::open(disk, "s", options).unwrap();
+        assert!(report.damaged.is_empty(), "{what}: {report:?}");
+        let applied = recovered.map_or(0, |r| {
+            assert_eq!(r.app, r.applied_index.to_le_bytes()[..], "{what}");
+            r.applied_index
+        });
+        assert!(applied >= self.durable, "{what}: back to {applied} from {}", self.durable);
+        let mut model = self.begun[&applied].clone();
+        model.check_all(&store).unwrap();
+        for action in &self.done[applied as usize..] {
+            model.apply(&mut store, action).unwrap();
+        }
+        model.check_all(&store).unwrap();
+        store
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_that_was_checkpointed() {
+    for seed in 1..4 {
+        let options = FileOptions { compress: seed == 2, ..small() };
+        let steps = script(seed, 260);
+        let probe = HostileDisk::new(seed);
+        let mut run = Run::new();
+        let mut store = FileStore::open(Arc::new(probe.clone()), "s", options).unwrap().0;
+        for step in &steps {
+            run.step(&mut store, step).unwrap();
+        }
+        let total = probe.ops();
+        assert!(total > 150, "{total} operations are too few to mean something");
+        for op in 1..=total {
+            let disk = HostileDisk::new(seed);
+            disk.crash_at(op);
+            let mut run = Run::new();
+            if let Ok((mut store, ..)) = FileStore::open(Arc::new(disk.clone()), "s", options) {
+                for step in &steps {
+                    if run.step(&mut store, step).is_err() {
+                        break;
+                    }
+                }
+            }
+            assert!(disk.is_off());
+            let what = format!("seed {seed}, crash at {op}");
+            let after = Arc::new(disk.crash(op * 31 + seed));
+            let mut store = run.recover(after.clone(), options, &what);
+            // It goes on from there, and once more after another cut.
+            let applied = run.done.len() as u64;
+            let done = store.begin_checkpoint(applied, 1, &applied.to_le_bytes());
+            store.finish_checkpoint(done.unwrap().run().unwrap());
+            run.begun.insert(applied, model_after(&run));
+            run.durable = applied;
+            run.recover(Arc::new(after.crash(op)), options, &what);
+        }
+    }
+}
+
+/// The model after everything in the log (the run's own may have stopped in the
+/// middle of an action).
+fn model_after(run: &Run) -> Model {
+    let mut model = Model { file: false, ..Model::default() };
+    let mut memory = MemoryStore::new();
+    for action in &run.done {
+        model.apply(&mut memory, action).unwrap();
+    }
+    Model { file: true, ..model }
+}
+
+/// A store with sealed blocks and two checkpoints, and what it holds.
+fn settled(options: FileOptions) -> (HostileDisk, Run) {
+    let disk = HostileDisk::new(9);
+    let mut store = FileStore::open(Arc::new(disk.clone()), "s", options).unwrap().0;
+    let mut run = Run::new();
+    for (i, step) in script(77, 240).iter().enumerate() {
+        run.step(&mut store, step).unwrap();
+        if i == 200 {
+            run.step(&mut store, &Step::Checkpoint).unwrap();
+        }
+    }
+    run.step(&mut store, &Step::Checkpoint).unwrap();
+    (disk, run)
+}
+
+/// Every message that can be read is the one that was written; whether all can.
+fn check_readable(store: &FileStore, model: &Model, what: &str) -> bool {
+    let mut whole = true;
+    for (seq, want) in &model.msgs {
+        match store.load(*seq) {
+            Ok(Some(m)) => {
+                assert_eq!(m.payload, want.payload, "{what}: {seq}");
+                assert_eq!(m.subject, want.subject, "{what}: {seq}");
+                assert_eq!((m.seq, m.ts), (*seq, want.ts), "{what}");
+            }
+            Ok(None) => panic!("{what}: {seq} is absent"),
+            Err(StoreError::Damaged { .. }) => whole = false,
+            Err(e) => panic!("{what}: {e}"),
+        }
+    }
+    whole
+}
+
+#[test]
+fn a_flipped_bit_is_reported_or_harmless() {
+    for compress in [false, true] {
+        let options = FileOptions { compress, ..small() };
+        let (disk, run) = settled(options);
+        let (mut unreadable, mut fell_back) = (0, 0);
+        for file in disk.list("s").unwrap() {
+            let path = format!("s/{}", file.name);
+            for offset in (0..file.len).step_by(if file.len > 2000 { 13 } else { 3 }) {
+                let bad = disk.fork();
+                bad.flip_bit(&path, offset, (offset % 8) as u8).unwrap();
+                let what = format!("{path} at {offset}");
+                let bad = Arc::new(bad);
+                let (store, recovered, report) = FileStore::open(bad, "s", options).unwrap();
+                assert!(!report.rebuilt, "{what}");
+                fell_back += u64::from(report.fell_back);
+                let applied = recovered.map_or(0, |r| r.applied_index);
+                assert_eq!(report.fell_back, applied != run.durable, "{what}: {report:?}");
+                let model = &run.begun[&applied];
+                assert_eq!(store.state(), StreamState(&store, model).expected(), "{what}");
+                unreadable += u64::from(!check_readable(&store, model, &what));
+            }
+        }
+        assert!(unreadable > 50 && fell_back > 50, "{unreadable} {fell_back}: test proves little");
+    }
+}
+
+/// The expected totals; the first time may be unreadable.
+struct StreamState<'a>(&'a FileStore, &'a Model);
+
+impl StreamState<'_> {
+    fn expected(&self) -> super::StoreState {
+        let mut want = self.1.state();
+        if self.0.state().first_ts == 0 {
+            want.first_ts = 0;
+        }
+        want
+    }
+}
+
+#[test]
+fn without_checkpoints_the_blocks_are_enough() {
+    for compress in [false, true] {
+        let options = FileOptions { compress, ..small() };
+        let (disk, run) = settled(options);
+        for file in disk.list("s").unwrap() {
+            if file.name.starts_with("index-") {
+                disk.flip_bit(&format!("s/{}", file.name), 20, 1).unwrap();
+            }
+        }
+        let disk = Arc::new(disk);
+        let (mut store, recovered, report) = FileStore::open(disk.clone(), "s", options).unwrap();
+        assert_eq!(recovered, None);
+        assert!(report.rebuilt);
+        assert_eq!(report.damaged.len(), 2, "{report:?}");
+        run.model.check_all(&store).unwrap();
+        let mut run = run;
+        run.step(&mut store, &Step::Checkpoint).unwrap();
+        run.recover(disk, options, "after a rebuild");
+    }
+}
+
+#[test]
+fn a_missing_block_is_reported_and_never_absent() {
+    let (disk, run) = settled(small());
+    for file in disk.list("s").unwrap().iter().filter(|f| f.name.ends_with(".blk")) {
+        let bad = disk.fork();
+        bad.remove(&format!("s/{}", file.name)).unwrap();
+        let (store, recovered, report) = FileStore::open(Arc::new(bad), "s", small()).unwrap();
+        assert_eq!(recovered.unwrap().applied_index, run.durable);
+        let named = report.damaged.iter().any(|d| d.to_string().contains(&file.name));
+        for (seq, m) in &run.model.msgs {
+            match store.load(*seq) {
+                Ok(got) => assert_eq!(got.unwrap().payload, m.payload),
+                Err(e) => assert!(named && e.to_string().contains(&file.name), "{e}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_changes_nothing() {
+    let mut refused = 0;
+    for seed in 20..26 {
+        let disk = HostileDisk::new(seed);
+        let options = FileOptions { compress: seed % 2 == 0, ..small() };
+        let mut store = FileStore::open(Arc::new(disk.clone()), "s", options).unwrap().0;
+        let mut run = Run::new();
+        let mut rng = Rng(seed);
+        for step in script(seed * 3, 700) {
+            if rng.below(5) == 0 {
+                disk.set_free(0);
+            }
+            if let Err(e) = run.step(&mut store, &step) {
+                assert!(e.is_disk_full(), "{e}");
+                refused += 1;
+                run.model.check_all(&store).unwrap();
+                run.model.check_some(&store, &mut rng).unwrap();
+                disk.set_free(1 << 30);
+                run.step(&mut store, &step).unwrap();
+            }
+            if rng.below(3) == 0 {
+                disk.set_free(1 << 30);
+            }
+        }
+        disk.set_free(1 << 30);
+        run.model.check_all(&store).unwrap();
+        drop(store);
+        run.recover(Arc::new(disk), options, "after a full disk");
+    }
+    assert!(refused > 50, "only {refused} refusals");
+}
