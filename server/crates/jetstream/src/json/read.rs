@@ -440,6 +440,27 @@ impl<T: JsonRead + Default> JsonRead for Option<T> {
     }
 }
 
+/// An optional group of members, all of them absent when `None`.
+impl<T: JsonFields + Default> JsonFields for Option<T> {
+    const NAME: &'static str = T::NAME;
+
+    fn read_field(&mut self, key: &str, fold: bool, r: &mut Reader<'_>) -> Result<bool, JsonError> {
+        if let Some(value) = self {
+            return value.read_field(key, fold, r);
+        }
+        let mut value = T::default();
+        let known = value.read_field(key, fold, r)?;
+        if known {
+            *self = Some(value);
+        }
+        Ok(known)
+    }
+
+    fn write_fields<M: serde::ser::SerializeMap>(&self, out: &mut M) -> Result<(), M::Error> {
+        self.as_ref().map_or(Ok(()), |value| value.write_fields(out))
+    }
+}
+
 impl<T: JsonRead> JsonRead for Box<T> {
     fn read(&mut self, r: &mut Reader<'_>) -> Result<(), JsonError> {
         (**self).read(r)
