@@ -37,7 +37,8 @@ pub struct AccountSet {
 /// What a listener accepts besides the tables of users.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate {
-    /// Name and password of the only user, `authorization { user, pass }`.
+    /// Name and password of the only user, `authorization { user, pass }`. Like
+    /// in nats-server the block's permissions are for `users` only.
     pub(crate) single: Option<(Arc<str>, String)>,
     /// The only token.
     pub(crate) token: Option<String>,

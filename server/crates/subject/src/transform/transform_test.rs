@@ -52,6 +52,13 @@ fn what_subjects_become() {
         ("*.*", "p.{{partition(0,1)}}", "foo.bar", Some("p.0")),
         ("*", "{{Partition(10)}}", "foo", Some("3")),
         ("foo", "x.{{partition(10,3)}}", "foo", Some("x.3")),
+        // As nats-server 2.15.1 answers.
+        ("a.*", "m.{{partition(10)}}.{{split(1,-)}}", "a.foo-bar", Some("m.2.foo.bar")),
+        ("a.*", "m.{{partition(10)}}.{{split(1,-)}}", "a.-a--b-", Some("m.5.a.b")),
+        ("b", "x.{{partition(10)}}", "b", Some("x.7")),
+        ("s.*", "t.{{sliceFromLeft(1,2)}}.{{left(1,3)}}", "s.12345", Some("t.12.34.5.123")),
+        // There these would get an empty token and so be lost.
+        ("a.*", "m.{{split(1,-)}}", "a.--x", Some("m.x")),
         ("a", "x.{{random(1)}}.{{random(0)}}", "a", Some("x.0.0")),
     ];
     for (src, dest, subject, want) in cases {
