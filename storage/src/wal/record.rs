@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 
 /// Data from this size on is written from where it is instead of being copied
 /// into the block buffer. Measured with `examples/wal_speed.rs`, see wal.md.
-pub(super) const LARGE: usize = 16 << 10;
+pub(super) const LARGE: usize = 4 << 10;
 /// Bytes before the body of every record.
 const PREFIX: usize = 14;
 
