@@ -121,7 +121,7 @@ fn run(disk: &HostileDisk, seed: u64) -> Model {
 
 #[test]
 fn a_crash_at_every_operation_loses_nothing_synced() {
-    for_seeds("a_crash_at_every_operation_loses_nothing_synced", 60, |seed| {
+    for_seeds("a_crash_at_every_operation_loses_nothing_synced", 20, |seed| {
         let whole = HostileDisk::new(seed);
         run(&whole, seed);
         for op in 1..=whole.ops() {
@@ -169,7 +169,7 @@ fn recover_twice(disk: &HostileDisk, outcome: u64, model: &Model) {
 
 #[test]
 fn a_failed_sync_fences_and_a_restart_tells_the_truth() {
-    for_seeds("a_failed_sync_fences_and_a_restart_tells_the_truth", 150, |seed| {
+    for_seeds("a_failed_sync_fences_and_a_restart_tells_the_truth", 60, |seed| {
         let whole = HostileDisk::new(seed);
         run(&whole, seed);
         for n in 1..=whole.syncs() {

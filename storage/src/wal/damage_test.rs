@@ -105,7 +105,7 @@ fn every_flipped_byte_of_a_durable_region_is_reported() {
 
 #[test]
 fn zeroed_ranges_are_reported() {
-    for_seeds("zeroed_ranges_are_reported", 60, |seed| {
+    for_seeds("zeroed_ranges_are_reported", 15, |seed| {
         let log = log(seed, 24);
         let mut rng = Rng(seed);
         for _ in 0..20 {
@@ -123,7 +123,7 @@ fn zeroed_ranges_are_reported() {
 
 #[test]
 fn cut_files_are_reported() {
-    for_seeds("cut_files_are_reported", 40, |seed| {
+    for_seeds("cut_files_are_reported", 15, |seed| {
         let log = log(seed, 24);
         let mut rng = Rng(seed);
         for (file, end) in &log.files {
@@ -143,7 +143,7 @@ fn cut_files_are_reported() {
 
 #[test]
 fn missing_files_and_lost_headers_are_gaps() {
-    for_seeds("missing_files_and_lost_headers_are_gaps", 40, |seed| {
+    for_seeds("missing_files_and_lost_headers_are_gaps", 15, |seed| {
         let log = log(seed, 30);
         assert!(log.files.len() >= 3);
         for (i, (file, _)) in log.files.iter().enumerate() {
