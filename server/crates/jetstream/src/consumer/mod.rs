@@ -51,6 +51,13 @@ pub mod status;
 mod timer;
 mod waiting;
 
+#[cfg(test)]
+mod ack_test;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod pull_test;
+
 pub use delta::FormatError;
 pub use info::{GroupInfo, InfoData};
 use leader::Leader;
