@@ -112,15 +112,15 @@ fn timeouts_redeliver_in_sequence_order_before_new_messages() {
     w.pull("r", "3");
     let now = w.now;
     let b_ts = T0;
-    assert_eq!(w.lines(), [
-        "r a ack 2.1.4..1 |-| x".to_string(),
-        "r a ack 2.3.5..1 |-| x".to_string(),
-        format!("r b ack 1.4.6.{b_ts}.0 |-| x").replace(&format!(".{T0}."), ".."),
-    ]);
     assert_eq!(
-        w.state(),
-        "delivered 6/4 floor 0/0 pending [1, 2, 3, 4] redelivered {1: 1, 3: 1}"
+        w.lines(),
+        [
+            "r a ack 2.1.4..1 |-| x".to_string(),
+            "r a ack 2.3.5..1 |-| x".to_string(),
+            format!("r b ack 1.4.6.{b_ts}.0 |-| x").replace(&format!(".{T0}."), ".."),
+        ]
     );
+    assert_eq!(w.state(), "delivered 6/4 floor 0/0 pending [1, 2, 3, 4] redelivered {1: 1, 3: 1}");
     assert_eq!(w.c.live().pending[&1].dseq, 1);
     assert_eq!(w.c.live().pending[&1].ts, now);
     w.commit();
@@ -188,9 +188,12 @@ fn term_ends_redelivery_and_carries_its_reason() {
     let mut w = delivered(config(), 2);
     w.interest.advisories = true;
     w.ack(1, 1, "k", "+TERM  bad data ");
-    assert_eq!(w.lines(), ["ADVISORY.CONSUMER.MSG_TERMINATED.S.c \"stream\":\"S\",\
+    assert_eq!(
+        w.lines(),
+        ["ADVISORY.CONSUMER.MSG_TERMINATED.S.c \"stream\":\"S\",\
          \"consumer\":\"c\",\"consumer_seq\":1,\"stream_seq\":1,\"deliveries\":1,\
-         \"reason\":\"bad data\"}"]);
+         \"reason\":\"bad data\"}"]
+    );
     assert_eq!(w.commit(), ["k"]);
     assert_eq!(w.state(), "delivered 2/2 floor 1/1 pending [2] redelivered {}");
 }
@@ -205,8 +208,11 @@ fn the_last_delivery_times_out_once_with_an_advisory() {
     assert_eq!(w.lines().len(), 1);
     assert_eq!(w.c.info(w.now, &w.interest).num_redelivered, 1);
     w.wait(SEC);
-    assert_eq!(w.lines(), ["ADVISORY.CONSUMER.MAX_DELIVERIES.S.c \"stream\":\"S\",\
-         \"consumer\":\"c\",\"stream_seq\":1,\"deliveries\":2}"]);
+    assert_eq!(
+        w.lines(),
+        ["ADVISORY.CONSUMER.MAX_DELIVERIES.S.c \"stream\":\"S\",\
+         \"consumer\":\"c\",\"stream_seq\":1,\"deliveries\":2}"]
+    );
     assert_eq!(w.state(), "delivered 2/1 floor 2/1 pending [] redelivered {1: 1}");
     w.wait(5 * SEC);
     assert_eq!(w.lines(), Vec::<String>::new());
@@ -248,9 +254,12 @@ fn removed_messages_are_terminated_and_counted() {
     w.put("a");
     w.put("a");
     w.remove(1);
-    assert_eq!(w.lines(), ["ADVISORY.CONSUMER.MSG_TERMINATED.S.c \"stream\":\"S\",\
+    assert_eq!(
+        w.lines(),
+        ["ADVISORY.CONSUMER.MSG_TERMINATED.S.c \"stream\":\"S\",\
          \"consumer\":\"c\",\"consumer_seq\":1,\"stream_seq\":1,\"deliveries\":1,\
-         \"reason\":\"Unacknowledged message was deleted\"}"]);
+         \"reason\":\"Unacknowledged message was deleted\"}"]
+    );
     assert_eq!((w.num_pending(), w.c.live().pending.len()), (2, 1));
     w.remove(3);
     assert_eq!(w.num_pending(), 1);
@@ -299,8 +308,11 @@ fn samples_report_the_ack_time() {
     w.interest.advisories = true;
     w.now += 5;
     w.ack(1, 1, "", "");
-    assert_eq!(w.lines(), ["METRIC.CONSUMER.ACK.S.c \"stream\":\"S\",\"consumer\":\"c\",\
-         \"consumer_seq\":1,\"stream_seq\":1,\"ack_time\":5,\"deliveries\":1}"]);
+    assert_eq!(
+        w.lines(),
+        ["METRIC.CONSUMER.ACK.S.c \"stream\":\"S\",\"consumer\":\"c\",\
+         \"consumer_seq\":1,\"stream_seq\":1,\"ack_time\":5,\"deliveries\":1}"]
+    );
 }
 
 #[test]

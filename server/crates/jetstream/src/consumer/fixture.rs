@@ -140,8 +140,7 @@ impl World {
     pub fn ack(&mut self, sseq: u64, dseq: u64, reply: &str, payload: &str) {
         let subject = format!("$JS.ACK.S.c.1.{sseq}.{dseq}.0.0");
         let reply = Bytes::copy_from_slice(reply.as_bytes());
-        let wake =
-            self.act(|c, cx| c.on_ack(cx, subject.as_bytes(), &reply, payload.as_bytes()));
+        let wake = self.act(|c, cx| c.on_ack(cx, subject.as_bytes(), &reply, payload.as_bytes()));
         if wake.is_some_and(|w| w.deliver) {
             self.deliver();
         }

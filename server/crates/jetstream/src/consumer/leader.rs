@@ -96,7 +96,8 @@ impl Leader {
             last_delivery: None,
             last_ack: None,
         };
-        if !it.live.started() {
+        let fresh = !it.live.started();
+        if fresh {
             it.start(r, cx);
             if r.paused(cx.now) {
                 it.pause_advisory(r, cx);
@@ -105,6 +106,9 @@ impl Leader {
         it.drop_gone(r, cx);
         it.cursor = it.live.next;
         it.recount(r, cx);
+        if !fresh {
+            it.forget_gone_candidates(cx);
+        }
         it.rebuild_deadlines(r);
         it.check_interest(r, cx);
         it

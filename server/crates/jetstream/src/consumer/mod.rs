@@ -54,9 +54,19 @@ mod waiting;
 #[cfg(test)]
 mod ack_test;
 #[cfg(test)]
+mod delta_test;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod priority_test;
+#[cfg(test)]
 mod pull_test;
+#[cfg(test)]
+mod push_test;
+#[cfg(test)]
+mod start_test;
 
 pub use delta::FormatError;
 pub use info::{GroupInfo, InfoData};

@@ -49,12 +49,7 @@ fn requests_are_served_round_robin_one_message_at_a_time() {
 
 #[test]
 fn refusals_have_their_exact_texts() {
-    let caps = ConsumerConfig {
-        max_batch: 10,
-        max_expires: SEC,
-        max_bytes: 100,
-        ..config()
-    };
+    let caps = ConsumerConfig { max_batch: 10, max_expires: SEC, max_bytes: 100, ..config() };
     for (body, status) in [
         (r#"{"batch":11}"#, "409 Exceeded MaxRequestBatch of 10"),
         (r#"{"batch":1,"expires":1000000001}"#, "409 Exceeded MaxRequestExpires of 1s"),
@@ -94,10 +89,13 @@ fn expiry_says_what_was_not_delivered() {
     assert_eq!(w.lines(), Vec::<String>::new());
     w.wait(1);
     let size = 1 + "$JS.ACK.S.c.1.1.1.1700000000000000000.0".len() + 1;
-    assert_eq!(w.lines(), [format!(
-        "r - - |408 Request Timeout, Nats-Pending-Messages: 2, Nats-Pending-Bytes: {}| -",
-        1000 - size
-    )]);
+    assert_eq!(
+        w.lines(),
+        [format!(
+            "r - - |408 Request Timeout, Nats-Pending-Messages: 2, Nats-Pending-Bytes: {}| -",
+            1000 - size
+        )]
+    );
 }
 
 #[test]
@@ -146,17 +144,23 @@ fn max_bytes_ends_requests_in_three_ways() {
     let mut w = world(3);
     // Too small for the next message.
     w.pull("r", &format!(r#"{{"batch":5,"max_bytes":{}}}"#, one - 1));
-    assert_eq!(w.lines(), [format!(
-        "r - - |409 Message Size Exceeds MaxBytes, Nats-Pending-Messages: 5, \
+    assert_eq!(
+        w.lines(),
+        [format!(
+            "r - - |409 Message Size Exceeds MaxBytes, Nats-Pending-Messages: 5, \
          Nats-Pending-Bytes: {}| -",
-        one - 1
-    )]);
+            one - 1
+        )]
+    );
     // Batch filled, bytes left.
     w.pull("r", &format!(r#"{{"batch":1,"max_bytes":{}}}"#, one + 5));
-    assert_eq!(w.lines(), [
-        "r a ack 1.1.1..2 |-| x",
-        "r - - |409 Batch Completed, Nats-Pending-Messages: 0, Nats-Pending-Bytes: 5| -"
-    ]);
+    assert_eq!(
+        w.lines(),
+        [
+            "r a ack 1.1.1..2 |-| x",
+            "r - - |409 Batch Completed, Nats-Pending-Messages: 0, Nats-Pending-Bytes: 5| -"
+        ]
+    );
     // Exactly used up: ends without a word.
     w.pull("r", &format!(r#"{{"batch":5,"max_bytes":{one}}}"#));
     assert_eq!(w.lines(), ["r a ack 1.2.2..1 |-| x"]);
@@ -189,18 +193,19 @@ fn requests_without_interest_vanish_silently_except_imported_ones() {
     w.interest.deaf.extend(["r1".to_string(), "_R_.x".to_string()]);
     w.put("a");
     w.deliver();
-    assert_eq!(w.lines(), [
-        "_R_.x - - |408 Interest Expired, Nats-Pending-Messages: 3, Nats-Pending-Bytes: 0| -",
-        "r2 a ack 1.1.1..0 |-| x",
-    ]);
+    assert_eq!(
+        w.lines(),
+        [
+            "_R_.x - - |408 Interest Expired, Nats-Pending-Messages: 3, Nats-Pending-Bytes: 0| -",
+            "r2 a ack 1.1.1..0 |-| x",
+        ]
+    );
 }
 
 #[test]
 fn idle_heartbeats_tell_the_last_sequences_and_wait_after_deliveries() {
-    let mut w = World::over(
-        ConsumerConfig { filter_subject: "a".into(), ..config() },
-        &["a", "b", "b"],
-    );
+    let mut w =
+        World::over(ConsumerConfig { filter_subject: "a".into(), ..config() }, &["a", "b", "b"]);
     w.pull("r", r#"{"batch":9,"expires":9000000000,"idle_heartbeat":1000000000}"#);
     w.lines();
     w.wait(SEC);
@@ -223,10 +228,7 @@ fn the_end_of_a_leadership_is_told() {
     for (why, status) in [
         (Stop::Deleted, "409 Consumer Deleted"),
         (Stop::StepDown, "409 Leadership Change"),
-        (
-            Stop::Shutdown,
-            "409 Server Shutdown, Nats-Pending-Messages: 4, Nats-Pending-Bytes: 0",
-        ),
+        (Stop::Shutdown, "409 Server Shutdown, Nats-Pending-Messages: 4, Nats-Pending-Bytes: 0"),
     ] {
         let mut w = world(0);
         w.pull("r", "4");
@@ -252,17 +254,16 @@ fn headers_only_drops_the_payload_and_says_its_size() {
     w.put_with("a", b"", b"hello");
     w.put_with("a", b"NATS/1.0\r\nK: v\r\n\r\n", b"");
     w.pull("r", "2");
-    assert_eq!(w.lines(), [
-        "r a ack 1.1.1..1 |Nats-Msg-Size: 5| -",
-        "r a ack 1.2.2..0 |K: v, Nats-Msg-Size: 0| -"
-    ]);
+    assert_eq!(
+        w.lines(),
+        ["r a ack 1.1.1..1 |Nats-Msg-Size: 5| -", "r a ack 1.2.2..0 |K: v, Nats-Msg-Size: 0| -"]
+    );
 }
 
 #[test]
 fn a_paused_consumer_only_waits() {
     let until = crate::time::Time::from_nanos(T0 + SEC);
-    let mut w =
-        World::over(ConsumerConfig { pause_until: Some(until), ..config() }, &["a"; 2]);
+    let mut w = World::over(ConsumerConfig { pause_until: Some(until), ..config() }, &["a"; 2]);
     w.interest.advisories = true;
     w.pull("r", r#"{"batch":1,"no_wait":true}"#);
     assert_eq!(w.lines(), ["r - - |404 No Messages| -"]);
@@ -330,7 +331,7 @@ fn next_pulls_from_the_reply_of_the_ack() {
     w.ack(2, 2, "n", r#"+NXT {"batch":5,"no_wait":true}"#);
     assert_eq!(w.lines(), ["n a ack 1.3.3..0 |-| x", "n - - |404 No Messages| -"]);
     assert_eq!(w.state(), "delivered 3/3 floor 2/2 pending [3] redelivered {}");
-    assert_eq!(w.c.pull_is_bounded(), true);
+    assert!(w.c.pull_is_bounded());
 }
 
 impl super::Consumer {
@@ -350,5 +351,5 @@ fn follower_calls_do_nothing() {
     w.deliver();
     assert_eq!((w.lines().len(), w.c.next_deadline()), (0, None));
     assert!(!w.c.take_delta(&mut Default::default()));
-    assert_eq!(w.act(|c, cx| c.reset(cx, 0, Bytes::new())).is_err(), true);
+    assert!(w.act(|c, cx| c.reset(cx, 0, Bytes::new())).is_err());
 }

@@ -80,7 +80,7 @@ impl Leader {
     }
 
     /// [`Leader::recount`] takes all candidates of `last_per_subject` to exist.
-    fn forget_gone_candidates(&mut self, cx: &Cx<'_>) {
+    pub fn forget_gone_candidates(&mut self, cx: &Cx<'_>) {
         if let Some(skip) = &self.live.skip {
             let gone = |seq: &&u64| matches!(cx.store.load(**seq), Ok(None));
             let n = skip.seqs.iter().filter(gone).count() as u64;
