@@ -484,3 +484,7 @@ const SINGLE_NODE: u64 = 1;
 #[cfg(test)]
 #[path = "group_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "model_test.rs"]
+mod model;
