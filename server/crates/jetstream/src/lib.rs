@@ -8,4 +8,5 @@ pub mod duration;
 pub mod effect;
 pub mod error;
 pub mod json;
+pub mod stream;
 pub mod time;
