@@ -94,7 +94,10 @@ fn every_flipped_byte_of_a_durable_region_is_reported() {
     assert!(log.files.len() >= 2);
     let mut lost = 0;
     for (file, end) in &log.files {
-        for offset in 0..*end {
+        // Every byte of headers and heads, every fifth of records and padding;
+        // GUST_SEEDS asks for all.
+        let all = std::env::var_os("GUST_SEEDS").is_some();
+        for offset in (0..*end).filter(|o| all || o % 2048 < 128 || o % 5 == 0) {
             let disk = log.disk.fork();
             disk.flip_bit(file, offset, (offset % 8) as u8).unwrap();
             lost += log.check_once(&disk, &format!("{file} byte {offset}"), offset % 67 != 0);
