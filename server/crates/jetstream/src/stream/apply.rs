@@ -81,7 +81,7 @@ impl Stream {
         while let Some(done) = lead.released() {
             match done {
                 Answer::PubAck { reply, seq } => {
-                    let payload = answer::pub_ack(&self.rules, seq, answer::Extra::None);
+                    let payload = answer::pub_ack(&self.rules, seq, |_| {});
                     cx.send(reply, Bytes::new(), payload);
                 }
                 Answer::Ready { reply, payload } => cx.send(reply, Bytes::new(), payload),

@@ -126,6 +126,14 @@ pub fn put(out: &mut BytesMut, key: &[u8], value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
+/// Appends one header line with a number.
+pub fn put_number(out: &mut BytesMut, key: &[u8], n: u64) {
+    out.put_slice(key);
+    out.put_slice(b": ");
+    crate::api::ack::put_decimal(out, n);
+    out.put_slice(b"\r\n");
+}
+
 /// The block as it is stored: without an inline status and without the header
 /// the server adds to requests that crossed accounts.
 pub fn stored(block: &Bytes) -> Bytes {

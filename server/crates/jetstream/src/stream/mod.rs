@@ -34,6 +34,7 @@ mod apply;
 mod checkpoint;
 mod consumers;
 mod dedupe;
+mod direct;
 mod expiry;
 pub mod headers;
 mod lead;
@@ -44,6 +45,8 @@ mod read;
 mod rules;
 mod timer;
 
+#[cfg(test)]
+mod direct_test;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -57,7 +60,7 @@ use dedupe::{Dedupe, Key};
 use expiry::Expiry;
 use lead::Leading;
 pub use manage::Purge;
-pub use read::MsgGet;
+pub use read::is_public;
 use rules::Rules;
 
 /// What a stream is besides its configuration; never changes.
@@ -78,6 +81,9 @@ pub struct Identity {
 pub struct Facts {
     /// Largest message the server accepts, bytes.
     pub max_payload: u64,
+    /// Most bytes a batched direct get sends when the request does not say
+    /// (`max_pending`).
+    pub max_pending: u64,
     /// The server's own limit for this storage type is used up (10023).
     pub server_full: bool,
     /// The account's limit is used up (10002).
@@ -86,7 +92,12 @@ pub struct Facts {
 
 impl Default for Facts {
     fn default() -> Self {
-        Facts { max_payload: 1 << 20, server_full: false, account_full: false }
+        Facts {
+            max_payload: 1 << 20,
+            max_pending: 64 << 20,
+            server_full: false,
+            account_full: false,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Publishing: the leader's checks in nats-server's R1 order and the proposal
 //! (contract/jetstream.md §3).
 
-use super::answer::{self, Extra};
+use super::answer;
 use super::dedupe::IdHash;
 use super::expiry::Ttl;
 use super::headers::{self, PublishHeaders, name};
@@ -73,7 +73,7 @@ impl Stream {
         let Some(lead) = &mut self.lead else { return };
         let reply = msg.reply.clone();
         if !lead.defer(msg) && !reply.is_empty() && !lead.rules.config.no_ack {
-            let payload = answer::refusal(&lead.rules, error::stream_too_many_requests());
+            let payload = answer::refusal(&lead.rules, &error::stream_too_many_requests());
             let status = Bytes::from_static(b"NATS/1.0 429 Too Many Requests\r\n\r\n");
             cx.send(reply, status, payload);
         }
@@ -106,7 +106,7 @@ impl Stream {
                     lead.answer(match val {
                         Some(v) => Answer::Ready {
                             reply: msg.reply,
-                            payload: answer::pub_ack(&rules, seq, Extra::Val(&v)),
+                            payload: answer::pub_ack(&rules, seq, |a| a.value = &v),
                         },
                         None => Answer::PubAck { reply: msg.reply, seq },
                     });
@@ -116,14 +116,14 @@ impl Stream {
             Err(Refusal::Wait) => Some(msg),
             Err(Refusal::Error(e)) => {
                 if wants_answer {
-                    cx.send(msg.reply, Bytes::new(), answer::refusal(&rules, e));
+                    cx.send(msg.reply, Bytes::new(), answer::refusal(&rules, &e));
                 }
                 None
             }
             Err(Refusal::Duplicate(seq)) => {
                 if wants_answer {
                     // If the original is still in flight this waits with it.
-                    let payload = answer::pub_ack(&rules, seq, Extra::Duplicate);
+                    let payload = answer::pub_ack(&rules, seq, |a| a.duplicate = true);
                     lead.answer(Answer::Ready { reply: msg.reply, payload });
                     self.release(&mut lead, cx);
                 }

@@ -1,9 +1,7 @@
-//! A stream's configuration, compiled for use: limits as plain numbers and the
-//! start of every PubAck.
+//! A stream's configuration, compiled for use.
 
 use crate::config::{DiscardPolicy, RetentionPolicy, StorageType, StreamConfig};
 use crate::effect::Nanos;
-use bytes::Bytes;
 use gust_subject::Transform;
 
 /// A configuration and what follows from it.
@@ -23,8 +21,8 @@ pub struct Rules {
     pub max_msg_size: u64,
     /// Whether `Nats-Rollup` removes older messages.
     pub rollup: bool,
-    /// `{"stream":"S","seq":` or with the domain between.
-    pub ack_prefix: Bytes,
+    /// JetStream domain, or empty.
+    pub domain: String,
     /// Mapping of incoming subjects.
     pub transform: Option<Transform>,
     /// Mapping of stored subjects to those of the copies.
@@ -38,13 +36,6 @@ impl Rules {
     /// Compiles a configuration that passed the checks of [`crate::config`].
     pub fn new(config: StreamConfig, domain: &str) -> Rules {
         let limit = |n: i64| if n > 0 { n as u64 } else { UNLIMITED };
-        let name = crate::json::to_string(&config.name);
-        let ack_prefix = match domain {
-            "" => format!("{{\"stream\":{name},\"seq\":"),
-            d => {
-                format!("{{\"stream\":{name},\"domain\":{},\"seq\":", crate::json::to_string(&d))
-            }
-        };
         let mapping = |src: &str, dest: &str| match dest {
             "" => None,
             _ => Transform::new(src.as_bytes(), dest.as_bytes()).ok(),
@@ -57,7 +48,7 @@ impl Rules {
             // 0 is not "nothing fits": -1 is what defaults make of it.
             max_msg_size: limit(i64::from(config.max_msg_size)),
             rollup: config.allow_rollup_hdrs && !config.deny_purge,
-            ack_prefix: ack_prefix.into(),
+            domain: domain.to_owned(),
             transform: config.subject_transform.as_ref().and_then(|t| mapping(&t.src, &t.dest)),
             republish: config.republish.as_ref().and_then(|r| mapping(&r.src, &r.dest)),
             config,
