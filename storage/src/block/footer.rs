@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 pub(crate) const TRAILER: usize = 88;
 const MAGIC: u32 = u32::from_le_bytes(*b"GFT1");
 /// Bytes of one slot.
-pub(crate) const SLOT: usize = 12;
+pub(crate) const SLOT: usize = 16;
 /// Bytes of one page entry.
 const PAGE: usize = 36;
 /// Every so many subjects one is written in full.
@@ -27,6 +27,9 @@ pub(crate) struct Slot {
     pub at: u32,
     /// Length of the record, see also [`HAS_HEADERS`].
     pub len: u32,
+    /// Distance to the message of the same subject that was the last one before
+    /// it when it was stored; 0 if there was none or it is not known.
+    pub prev: u32,
 }
 
 impl Slot {
@@ -43,13 +46,19 @@ impl Slot {
     /// Reads the slot at the start of `b`.
     pub fn decode(b: &[u8]) -> Option<Slot> {
         let mut b = b.first_chunk::<SLOT>()?.as_slice();
-        Some(Slot { rel: b.get_u32_le(), at: b.get_u32_le(), len: b.get_u32_le() })
+        Some(Slot {
+            rel: b.get_u32_le(),
+            at: b.get_u32_le(),
+            len: b.get_u32_le(),
+            prev: b.get_u32_le(),
+        })
     }
 
     pub fn encode(&self, out: &mut impl BufMut) {
         out.put_u32_le(self.rel);
         out.put_u32_le(self.at);
         out.put_u32_le(self.len);
+        out.put_u32_le(self.prev);
     }
 }
 
@@ -380,7 +389,7 @@ mod tests {
     fn every_subject_is_found_with_its_messages() {
         let names: Vec<String> = (0..1000).map(|i| format!("a.{}.x{}", i % 97, i % 5)).collect();
         let slots: Vec<Slot> =
-            (0..1000).map(|i| Slot { rel: i * 2, at: 64 + i * 10, len: 10 }).collect();
+            (0..1000).map(|i| Slot { rel: i * 2, at: 64 + i * 10, len: 10, prev: 0 }).collect();
         let pairs = names.iter().zip(&slots).map(|(n, s)| (n.as_bytes(), s.rel)).collect();
         let trailer = Trailer {
             file_id: 1,
@@ -420,6 +429,6 @@ mod tests {
             })
             .unwrap();
         assert_eq!((n, subjects), (1000, t.subjects));
-        assert_eq!(Slot::decode(&part(Section::Slots)[12..]), Some(slots[1]));
+        assert_eq!(Slot::decode(&part(Section::Slots)[SLOT..]), Some(slots[1]));
     }
 }

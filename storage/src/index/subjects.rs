@@ -174,14 +174,15 @@ impl SubjectIndex {
         }
     }
 
-    /// Uncounts the live message `seq`. `prev` and `next` are its neighbours of
-    /// the same subject if known. Whether the subject was there.
+    /// Uncounts the live message `seq`. `prev` and `next` find its neighbours of
+    /// the same subject if they are known; each is asked only if it matters.
+    /// Whether the subject was there.
     pub fn remove(
         &mut self,
         subject: &[u8],
         seq: u64,
-        prev: Option<u64>,
-        next: Option<u64>,
+        prev: impl FnOnce() -> Option<u64>,
+        next: impl FnOnce() -> Option<u64>,
     ) -> bool {
         let base = self.base;
         let Some(p) = self.tree.get_mut(subject) else { return false };
@@ -329,15 +330,23 @@ impl SubjectIndex {
 }
 
 impl SubjectEntry {
-    fn removed(&mut self, seq: u64, prev: Option<u64>, next: Option<u64>) {
+    fn removed(
+        &mut self,
+        seq: u64,
+        prev: impl FnOnce() -> Option<u64>,
+        next: impl FnOnce() -> Option<u64>,
+    ) {
+        let one_left = self.count == 1;
         if seq <= self.first {
-            match next {
+            let exact_last = one_left && !self.last_stale && seq < self.last;
+            match if exact_last { Some(self.last) } else { next() } {
                 Some(n) => (self.first, self.first_stale) = (n, false),
                 None => (self.first, self.first_stale) = (seq + 1, true),
             }
         }
         if seq >= self.last {
-            match prev {
+            let exact_first = one_left && !self.first_stale && seq > self.first;
+            match if exact_first { Some(self.first) } else { prev() } {
                 Some(p) => (self.last, self.last_stale) = (p, false),
                 None => (self.last, self.last_stale) = (seq - 1, true),
             }
@@ -404,14 +413,14 @@ mod tests {
         assert_eq!(i.append(b"a", 5), None);
         assert_eq!(i.append(b"a", 9).unwrap().last, 5);
         i.append(b"a", 12);
-        assert!(i.remove(b"a", 5, None, None));
+        assert!(i.remove(b"a", 5, || None, || None));
         let e = i.get(b"a").unwrap();
         assert_eq!((e.count, e.first, e.first_stale, e.last), (2, 6, true, 12));
-        assert!(i.remove(b"a", 9, None, None));
+        assert!(i.remove(b"a", 9, || None, || None));
         let e = i.get(b"a").unwrap();
         assert_eq!((e.count, e.first, e.first_stale), (1, 12, false));
-        assert!(i.remove(b"a", 12, None, None));
-        assert!(!i.remove(b"a", 12, None, None));
+        assert!(i.remove(b"a", 12, || None, || None));
+        assert!(!i.remove(b"a", 12, || None, || None));
         assert_eq!(i.len(), 0);
     }
 
@@ -425,7 +434,7 @@ mod tests {
         i.append(b"b", far);
         let farther = (1 << 60) + (1 << 46);
         assert!(!i.admits(1 << 60, farther));
-        i.remove(b"a", 1 << 60, None, None);
+        i.remove(b"a", 1 << 60, || None, || None);
         assert!(i.admits(far, farther));
         i.append(b"b", farther);
         assert_eq!(i.get(b"b").unwrap().first, far);
@@ -455,7 +464,7 @@ mod tests {
         i.append(b"a", 2);
         i.append(b"b", 3);
         i.clear_dirty();
-        i.remove(b"b", 3, None, None);
+        i.remove(b"b", 3, || None, || None);
         i.append(b"a", 4);
         i.append(b"a", 5);
         let mut seen = Vec::new();

@@ -131,7 +131,7 @@ impl MemoryStore {
     fn remove_live(&mut self, seq: u64, subject: &[u8]) -> Result<u64, StoreError> {
         let len = self.view(seq, |m| (m.encoded_len(), Formula::Memory.of(m)))?;
         let (prev, next) = self.unlink(seq);
-        self.core.subjects.borrow_mut().remove(subject, seq, prev, next);
+        self.core.subjects.borrow_mut().remove(subject, seq, || prev, || next);
         self.core.removed(seq, len.1);
         if let Some(i) = self.segment_index(seq) {
             self.segments[i].clear(seq, len.0);

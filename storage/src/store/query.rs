@@ -9,9 +9,12 @@ use crate::record::{StoredMessage, read_frame_unchecked};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Above this many subjects with messages on both sides of a bound, counting
-/// scans messages instead of asking per subject.
+/// Above this many candidate subjects a search scans messages instead of asking
+/// per subject: with so many a match is near.
 const MAX_STRADDLERS: usize = 64;
+/// Asking the index about one subject is taken to cost as much as looking at so
+/// many messages.
+const ASK_COST: u64 = 256;
 
 /// What a store offers to the questions below. All sequences are live ones.
 pub(super) trait Log {
@@ -22,6 +25,15 @@ pub(super) trait Log {
     fn next_same(&self, subject: &[u8], from: u64) -> Result<Option<u64>, StoreError>;
     /// Highest live sequence ≤ `upto` with this subject.
     fn prev_same(&self, subject: &[u8], upto: u64) -> Result<Option<u64>, StoreError>;
+    /// Number of live sequences ≥ `from` with this subject.
+    fn count_same(&self, subject: &[u8], from: u64) -> Result<u64, StoreError> {
+        let (mut n, mut at) = (0, from);
+        while let Some(seq) = self.next_same(subject, at)? {
+            n += 1;
+            at = seq + 1;
+        }
+        Ok(n)
+    }
     /// Calls `f` with the subject of the live message `seq`.
     fn with_subject<T>(&self, seq: u64, f: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError>;
     /// Store time of the live message `seq`.
@@ -338,6 +350,9 @@ pub(super) fn num_pending<L: Log>(
         return Ok(core.live(from, u64::MAX));
     }
     let (mut all, mut after) = (0, 0);
+    let before = core.live(0, from.saturating_sub(1));
+    let scan = before.min(core.msgs - before);
+    let limit = (scan / ASK_COST) as usize;
     let mut straddlers: Vec<Vec<u8>> = Vec::new();
     let mut more = false;
     core.subjects.borrow().for_each_match(&matcher, |s, e| {
@@ -345,7 +360,7 @@ pub(super) fn num_pending<L: Log>(
         if e.last < from {
         } else if e.first.max(core.first_seq) >= from {
             after += e.count;
-        } else if straddlers.len() < MAX_STRADDLERS {
+        } else if straddlers.len() < limit {
             straddlers.push(s.to_vec());
         } else {
             more = true;
@@ -356,7 +371,6 @@ pub(super) fn num_pending<L: Log>(
     }
     if more {
         // Scan the shorter side.
-        let before = core.live(0, from.saturating_sub(1));
         return if before < core.msgs - before {
             Ok(all - count_scan(log, &matcher, core.first_seq, from - 1)?)
         } else {
@@ -364,11 +378,7 @@ pub(super) fn num_pending<L: Log>(
         };
     }
     for s in straddlers {
-        let mut at = from;
-        while let Some(seq) = log.next_same(&s, at)? {
-            after += 1;
-            at = seq + 1;
-        }
+        after += log.count_same(&s, from)?;
     }
     Ok(after)
 }

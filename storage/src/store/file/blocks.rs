@@ -58,12 +58,11 @@ pub(super) struct SealedMap {
     pub pages: OnceCell<Vec<PageRef>>,
 }
 
-/// A slot with the distances to the neighbours of the same subject as they were
-/// when appended (0 = not known).
+/// A slot with the distance to the next message of the same subject (0 = not
+/// known).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenSlot {
     pub slot: Slot,
-    pub prev: u32,
     pub next: u32,
 }
 

@@ -421,7 +421,6 @@ fn encode_blocks(blocks: &[BlockCapture]) -> BytesMut {
                 out.put_u32_le(map.pages.len() as u32);
                 for s in &map.slots {
                     s.slot.encode(&mut out);
-                    out.put_u32_le(s.prev);
                     out.put_u32_le(s.next);
                 }
                 map.pages.iter().for_each(|p| p.encode(&mut out));

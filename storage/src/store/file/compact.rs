@@ -4,9 +4,8 @@ use super::super::StoreError;
 use super::super::query::Log;
 use super::blocks::{Block, Map, OpenMap, OpenSlot, PageContent};
 use super::{FileStore, Obsolete};
-use crate::block::footer::{HAS_HEADERS, Slot};
+use crate::block::footer::Slot;
 use crate::block::page::PAGE_HEADER;
-use crate::record::read_frame_unchecked;
 use bytes::{Bytes, BytesMut};
 
 /// A rewrite in progress.
@@ -114,16 +113,16 @@ impl FileStore {
         if !c.page.is_empty() && c.page.len() + record.len() > self.options.page_size as usize {
             self.write_compacted(c)?;
         }
-        let headers = read_frame_unchecked(&record)
-            .and_then(|f| f.message())
-            .is_ok_and(|m| !m.headers.is_empty());
+        let Some(from) = self.block_index(seq) else { return Ok(0) };
+        let source = self.slot(&self.blocks[from], seq)?;
         if let Map::Open(map) = &mut c.block.map {
             let slot = Slot {
                 rel: (seq - c.block.first) as u32,
                 at: c.block.virt + PAGE_HEADER as u32 + c.page.len() as u32,
-                len: record.len() as u32 | if headers { HAS_HEADERS } else { 0 },
+                len: source.len,
+                prev: source.prev,
             };
-            map.slots.push(OpenSlot { slot, prev: 0, next: 0 });
+            map.slots.push(OpenSlot { slot, next: 0 });
         }
         c.page.extend_from_slice(&record);
         c.next = seq + 1;

@@ -6,8 +6,18 @@ use super::super::query::Log;
 use super::FileStore;
 use super::blocks::{Block, Map, OpenSlot, SealedMap};
 use crate::index::core::Core;
+use crate::index::subjects::SubjectEntry;
 use crate::record::read_frame_unchecked;
 use bytes::Bytes;
+use std::ops::ControlFlow;
+
+/// Links to removed messages that are followed before an end is left to be
+/// repaired when somebody asks.
+const MAX_STEPS: usize = 32;
+/// Subjects with at most so many messages are walked back from the last one: one
+/// slot each, about 1 µs, where each block's table costs as much and more to
+/// load. Covers `max_msgs_per_subject` of key-value buckets.
+const MAX_WALK: u64 = 64;
 
 impl FileStore {
     fn open_slot(&self, seq: u64) -> Option<OpenSlot> {
@@ -18,29 +28,55 @@ impl FileStore {
         }
     }
 
-    /// The neighbours of a message of the same subject that are known without
-    /// reading and live.
-    pub(super) fn known_neighbours(&self, seq: u64) -> (Option<u64>, Option<u64>) {
-        let mut next = None;
+    /// The next live message of the subject of `seq`, if it is known without
+    /// reading. Removed messages stay linked until their block goes.
+    pub(super) fn known_next(&self, seq: u64) -> Option<u64> {
         let mut at = seq;
-        // Removed messages stay linked until their block goes.
-        while let Some(s) = self.open_slot(at).filter(|s| s.next != 0) {
-            at += u64::from(s.next);
+        for _ in 0..MAX_STEPS {
+            at += u64::from(self.open_slot(at).filter(|s| s.next != 0)?.next);
             if self.core.is_live(at) {
-                next = Some(at);
-                break;
+                return Some(at);
             }
         }
-        let mut prev = None;
+        None
+    }
+
+    /// The same backwards.
+    pub(super) fn known_prev(&self, seq: u64) -> Option<u64> {
         let mut at = seq;
-        while let Some(s) = self.open_slot(at).filter(|s| s.prev != 0) {
-            at -= u64::from(s.prev);
+        for _ in 0..MAX_STEPS {
+            at -= u64::from(self.open_slot(at).filter(|s| s.slot.prev != 0)?.slot.prev);
             if self.core.is_live(at) {
-                prev = Some(at);
-                break;
+                return Some(at);
             }
         }
-        (prev, next)
+        None
+    }
+
+    /// Walks the links of a subject with few messages back from its last one,
+    /// slot by slot, reading no message. Calls `f` with every live one from the
+    /// last to the first until it breaks; `None` if the chain is torn before.
+    fn walk(&self, e: &SubjectEntry, mut f: impl FnMut(u64) -> ControlFlow<()>) -> Option<()> {
+        if e.count > MAX_WALK || e.last_stale {
+            return None;
+        }
+        let mut at = e.last;
+        let mut left = e.count;
+        for _ in 0..2 * MAX_WALK {
+            if self.core.is_live(at) {
+                if f(at).is_break() {
+                    return Some(());
+                }
+                left -= 1;
+                if left == 0 {
+                    return Some(());
+                }
+            }
+            let block = &self.blocks[self.block_index(at)?];
+            let slot = self.slot(block, at).ok().filter(|s| s.prev != 0)?;
+            at -= u64::from(slot.prev);
+        }
+        None
     }
 
     fn subject_is(&self, seq: u64, subject: &[u8]) -> Result<bool, StoreError> {
@@ -61,6 +97,25 @@ impl FileStore {
             .filter_map(|i| postings.get(i))
             .map(|rel| block.first + u64::from(rel))
             .find(|seq| self.core.is_live(*seq)))
+    }
+
+    fn count_in_table(
+        &self,
+        block: &Block,
+        sealed: &SealedMap,
+        subject: &[u8],
+        from: u64,
+    ) -> Result<u64, StoreError> {
+        let table = self.table(block, sealed)?;
+        let Some(postings) = table.find(subject) else { return Ok(0) };
+        let start = postings.lower_bound(from.saturating_sub(block.first));
+        if self.core.deletes.count(from, block.last) == 0 {
+            return Ok((postings.len() - start) as u64);
+        }
+        Ok((start..postings.len())
+            .filter_map(|i| postings.get(i))
+            .filter(|rel| self.core.is_live(block.first + u64::from(*rel)))
+            .count() as u64)
     }
 
     fn prev_in_table(
@@ -98,12 +153,23 @@ impl Log for FileStore {
         if from <= e.first && !e.first_stale && e.first >= self.core.first_seq {
             return Ok(Some(e.first));
         }
+        let mut found = None;
+        let walked = self.walk(&e, |seq| {
+            if seq < from {
+                return ControlFlow::Break(());
+            }
+            found = Some(seq);
+            ControlFlow::Continue(())
+        });
+        if walked.is_some() {
+            return Ok(found);
+        }
         // A reader of this subject comes from its last message.
         if from > 0
             && self.core.is_live(from - 1)
             && self.open_slot(from - 1).is_some_and(|s| s.next != 0)
             && self.subject_is(from - 1, subject)?
-            && let Some(next) = self.known_neighbours(from - 1).1
+            && let Some(next) = self.known_next(from - 1)
         {
             return Ok(Some(next));
         }
@@ -136,7 +202,10 @@ impl Log for FileStore {
                 if self.core.is_live(at) {
                     best = Some(at);
                 }
-                walk = self.open_slot(at).filter(|s| s.prev != 0).map(|s| at - u64::from(s.prev));
+                walk = self
+                    .open_slot(at)
+                    .filter(|s| s.slot.prev != 0)
+                    .map(|s| at - u64::from(s.slot.prev));
                 if walk.is_some_and(|w| w < from) {
                     return Ok(best);
                 }
@@ -152,6 +221,17 @@ impl Log for FileStore {
         }
         if upto >= e.last && !e.last_stale {
             return Ok(Some(e.last));
+        }
+        let mut found = None;
+        let walked = self.walk(&e, |seq| {
+            if seq > upto {
+                return ControlFlow::Continue(());
+            }
+            found = Some(seq);
+            ControlFlow::Break(())
+        });
+        if walked.is_some() {
+            return Ok(found);
         }
         let mut scan = Some(upto.min(e.last));
         let mut walk = if e.last_stale { None } else { Some(e.last) };
@@ -176,10 +256,28 @@ impl Log for FileStore {
                 if at <= upto && self.core.is_live(at) {
                     return Ok(Some(at));
                 }
-                walk = self.open_slot(at).filter(|s| s.prev != 0).map(|s| at - u64::from(s.prev));
+                walk = self
+                    .open_slot(at)
+                    .filter(|s| s.slot.prev != 0)
+                    .map(|s| at - u64::from(s.slot.prev));
             }
         }
         Ok(None)
+    }
+
+    fn count_same(&self, subject: &[u8], from: u64) -> Result<u64, StoreError> {
+        let (mut n, mut at) = (0, from);
+        while let Some(seq) = self.next_same(subject, at)? {
+            let Some(block) = self.block_index(seq).map(|i| &self.blocks[i]) else { break };
+            if let Map::Sealed(sealed) = &block.map {
+                n += self.count_in_table(block, sealed, subject, seq)?;
+                at = block.last + 1;
+            } else {
+                n += 1;
+                at = seq + 1;
+            }
+        }
+        Ok(n)
     }
 
     fn with_subject<T>(&self, seq: u64, f: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError> {

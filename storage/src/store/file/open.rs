@@ -377,8 +377,7 @@ fn read_map(b: &mut &[u8]) -> Option<OpenMap> {
     for _ in 0..slots {
         let slot = Slot::decode(b)?;
         b.advance(SLOT);
-        let prev = b.try_get_u32_le().ok()?;
-        map.slots.push(OpenSlot { slot, prev, next: b.try_get_u32_le().ok()? });
+        map.slots.push(OpenSlot { slot, next: b.try_get_u32_le().ok()? });
     }
     for _ in 0..pages {
         map.pages.push(PageRef::decode(b)?);

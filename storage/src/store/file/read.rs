@@ -11,8 +11,10 @@ use crate::record::{FRAME_HEADER, MAX_FRAME, RecordError, kind, read_frame};
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// Slots read at once when so few are left to search.
+const CHUNK_SLOTS: usize = 128;
 /// After so many single slots the section is read as a whole.
-const MISSES_BEFORE_LOAD: u16 = 64;
+const MISSES_BEFORE_LOAD: u16 = 1024;
 
 impl FileStore {
     /// Index of the block that holds or would hold `seq`.
@@ -104,17 +106,10 @@ impl FileStore {
         if cached.is_none() {
             let misses = block.misses.get() + 1;
             block.misses.set(misses);
-            let dense = sealed.trailer.count as u64 == block.last - block.first + 1;
-            if dense && misses < MISSES_BEFORE_LOAD {
-                let (at, len, _) = sealed.trailer.section(Section::Slots);
-                let offset = rel as usize * SLOT;
-                if offset + SLOT <= len {
-                    let bytes = block.read(&*self.disk, at + offset as u64, SLOT, None)?;
-                    // No checksum covers a single slot; its own content must fit.
-                    if let Some(slot) = Slot::decode(&bytes).filter(|s| s.rel == rel) {
-                        return Ok(slot);
-                    }
-                }
+            if misses < MISSES_BEFORE_LOAD
+                && let Some(slot) = self.single_slot(block, sealed, rel)?
+            {
+                return Ok(slot);
             }
         }
         let slots = match cached {
@@ -130,6 +125,40 @@ impl FileStore {
         find_slot(slots.len() / SLOT, rel, |i| get(i).map(|s| s.rel))
             .and_then(get)
             .ok_or_else(missing)
+    }
+
+    /// Finds one slot with a few small reads. No checksum covers what is read
+    /// in part; what the slot leads to is checked.
+    fn single_slot(
+        &self,
+        block: &Block,
+        sealed: &SealedMap,
+        rel: u32,
+    ) -> Result<Option<Slot>, StoreError> {
+        let (at, len, _) = sealed.trailer.section(Section::Slots);
+        let n = len / SLOT;
+        let (mut low, mut high) = (0, n.min(rel as usize + 1));
+        if n as u64 == block.last - block.first + 1 {
+            low = rel as usize;
+        }
+        while low < high {
+            let count = (high - low).min(CHUNK_SLOTS);
+            // Few left: read them all; else the middle one.
+            let from = if count == high - low { low } else { (low + high) / 2 };
+            let count = if from == low { count } else { 1 };
+            let offset = at + (from * SLOT) as u64;
+            let bytes = block.read(&*self.disk, offset, count * SLOT, None)?;
+            let slots = bytes.chunks_exact(SLOT).filter_map(Slot::decode);
+            if from == low {
+                return Ok(slots.into_iter().find(|s| s.rel == rel));
+            }
+            match bytes.chunks_exact(SLOT).find_map(Slot::decode) {
+                Some(s) if s.rel == rel => return Ok(Some(s)),
+                Some(s) if s.rel < rel => low = from + 1,
+                _ => high = from,
+            }
+        }
+        Ok(None)
     }
 
     fn section(

@@ -121,16 +121,17 @@ pub(super) fn count_subjects(store: &mut FileStore, report: &mut OpenReport) {
 }
 
 fn index(store: &mut FileStore, s: &mut Scanned, deletes: &Deletes, floor: u64) {
-    let Map::Open(map) = &s.block.map else { return };
+    let Map::Open(map) = &mut s.block.map else { return };
     let core = &mut store.core;
-    for ((seq, ts, subject), slot) in s.messages.iter().zip(&map.slots) {
+    for ((seq, ts, subject), slot) in s.messages.iter().zip(&mut map.slots) {
         if *seq < floor || deletes.contains(*seq) {
             continue;
         }
         let bytes = Formula::File.of_len(slot.slot.size(), slot.slot.headers());
         let subjects = core.subjects.get_mut();
         if *seq > core.last_seq && subjects.admits(core.first_seq, *seq) {
-            subjects.append(subject, *seq);
+            let before = subjects.append(subject, *seq);
+            slot.slot.prev = before.map_or(0, |e| u32::try_from(seq - e.last).unwrap_or(0));
             core.appended(*seq, *ts, bytes);
             s.block.live += 1;
             s.block.live_bytes += bytes;
@@ -249,8 +250,9 @@ fn take_page(s: &mut Scanned, bytes: &[u8], at: usize, h: &PageHeader, report: &
                         rel,
                         at: page.body_at + from as u32,
                         len: frame.raw.len() as u32 | headers,
+                        prev: 0,
                     };
-                    map.slots.push(OpenSlot { slot, prev: 0, next: 0 });
+                    map.slots.push(OpenSlot { slot, next: 0 });
                     s.messages.push((m.seq, m.ts, Bytes::copy_from_slice(m.subject)));
                     s.block.last = m.seq;
                 }

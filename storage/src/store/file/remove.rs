@@ -20,8 +20,8 @@ impl FileStore {
         };
         let slot = self.slot(&self.blocks[i], seq)?;
         let bytes = Formula::File.of_len(slot.size(), slot.headers());
-        let (prev, next) = self.known_neighbours(seq);
-        self.core.subjects.get_mut().remove(subject, seq, prev, next);
+        let (prev, next) = (|| self.known_prev(seq), || self.known_next(seq));
+        self.core.subjects.borrow_mut().remove(subject, seq, prev, next);
         self.core.removed(seq, bytes);
         if seq > self.core.first_seq {
             self.removed.push(seq);
@@ -129,9 +129,9 @@ impl FileStore {
         } else {
             let mut at = first;
             while let Some(seq) = self.core.next_live(at).filter(|s| *s < end) {
-                let (_, next) = self.known_neighbours(seq);
                 let name = self.with_subject(seq, |s| s.to_vec())?;
-                self.core.subjects.borrow_mut().remove(&name, seq, None, next);
+                let next = || self.known_next(seq);
+                self.core.subjects.borrow_mut().remove(&name, seq, || None, next);
                 at = seq + 1;
             }
         }

@@ -39,8 +39,8 @@ impl FileStore {
             let at = self.tail.body_at + self.tail.buffer.get_mut().push(record);
             let headers = if msg.headers.is_empty() { 0 } else { HAS_HEADERS };
             let rel = (seq - block.first) as u32;
-            let slot = Slot { rel, at, len: record.len() as u32 | headers };
-            map.slots.push(OpenSlot { slot, prev, next: 0 });
+            let slot = Slot { rel, at, len: record.len() as u32 | headers, prev };
+            map.slots.push(OpenSlot { slot, next: 0 });
             block.last = seq;
             block.live += 1;
             block.live_bytes += bytes;
