@@ -172,6 +172,23 @@ fn a_nak_redelivers_at_once_and_a_delayed_one_later() {
 }
 
 #[test]
+fn naks_are_served_in_arrival_order() {
+    let mut w = delivered(config(), 3);
+    w.put("b");
+    for seq in [3, 1, 3, 2] {
+        w.ack(seq, seq, "", "-NAK");
+    }
+    // An ack takes it out of the queue again.
+    w.ack(1, 1, "", "");
+    w.pull("r", "9");
+    assert_eq!(
+        w.lines(),
+        ["r a ack 2.3.4..1 |-| x", "r a ack 2.2.5..1 |-| x", "r b ack 1.4.6..0 |-| x"]
+    );
+    w.commit();
+}
+
+#[test]
 fn a_new_leader_redelivers_what_was_refused_at_once() {
     let mut w = delivered(config(), 3);
     w.ack(3, 3, "", "-NAK");

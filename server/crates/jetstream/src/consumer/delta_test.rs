@@ -145,3 +145,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_restored_state_keeps_the_invariants() {
+    let at = |consumer, stream| Position { consumer, stream };
+    let pending = [(3, 1), (5, 2), (9, 3), (6, 99)];
+    let pending = pending.map(|(seq, dseq)| (seq, Pending { dseq, ts: T0 }));
+    let s = ConsumerState::restored(at(4, 8), at(9, 4), pending.into(), Default::default());
+    assert_eq!((s.delivered, s.ack_floor, s.next), (at(4, 8), at(4, 4), 9));
+    assert_eq!(s.pending.keys().copied().collect::<Vec<_>>(), [5]);
+}

@@ -221,7 +221,8 @@ impl Consumer {
         self.rules.created
     }
 
-    /// Whether its changes go to the log.
+    /// Whether its changes go to the log. One that is not logged must be dropped
+    /// when the process that led it restarts.
     pub fn is_logged(&self) -> bool {
         self.rules.logged
     }
@@ -335,7 +336,8 @@ impl Consumer {
     }
 
     /// A message was stored and applied. Costs a filter match and nothing else
-    /// if it does not match.
+    /// if it does not match; owners with a subject index may call it only for
+    /// matching ones. Call it once per message, right after `append`.
     pub fn on_stored(&mut self, seq: u64, subject: &[u8]) -> Wake {
         match &mut self.leader {
             Some(l) if self.rules.subjects.matches(subject) => l.stored(&self.rules, seq),

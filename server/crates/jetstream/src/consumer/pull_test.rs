@@ -343,6 +343,24 @@ impl super::Consumer {
 }
 
 #[test]
+fn a_message_told_late_is_still_delivered() {
+    use gust_storage::record::MessageView;
+    use gust_storage::store::StreamStore;
+    let mut w = world(0);
+    w.pull("r", r#"{"batch":1,"expires":9000000000,"idle_heartbeat":1000000000}"#);
+    let m = MessageView { seq: 1, ts: T0, subject: b"a", headers: b"", payload: b"x" };
+    let mut record = Default::default();
+    gust_storage::record::put_message(&mut record, &m);
+    w.store.append(&m, &record).unwrap();
+    // The heartbeat looks at the end of the stream before the message is told.
+    w.wait(SEC);
+    w.lines();
+    assert!(w.c.on_stored(1, b"a").deliver);
+    w.deliver();
+    assert_eq!(w.lines(), ["r a ack 1.1.1..0 |-| x"]);
+}
+
+#[test]
 fn follower_calls_do_nothing() {
     let mut w = world(1);
     std::mem::swap(&mut w.c, &mut w.follower);

@@ -20,9 +20,11 @@ pub(super) fn needs(s: &ConsumerState, r: &Rules, seq: u64) -> bool {
 impl Leader {
     /// A matching message was stored.
     pub fn stored(&mut self, r: &Rules, seq: u64) -> Wake {
-        if seq < self.cursor {
+        if seq < self.live.next {
             return Wake::NO;
         }
+        // The walk may have passed it while looking for the end of the stream.
+        self.cursor = self.cursor.min(seq);
         self.num_pending += 1;
         let wanted = if r.push { self.push.active } else { !self.waiting.is_empty() };
         Wake { deliver: wanted, delete: false }
@@ -46,6 +48,10 @@ impl Leader {
 
     pub fn bulk_removed(&mut self, r: &Rules, cx: &mut Cx<'_>) -> Wake {
         let full = self.live.pending.len() >= r.max_pending;
+        let first = cx.store.state().first_seq;
+        if first > self.live.next {
+            self.op(r, Op::Advance { next: first });
+        }
         self.drop_gone(r, cx);
         self.cursor = self.cursor.max(self.live.next);
         self.recount(r, cx);
@@ -58,7 +64,7 @@ impl Leader {
         let state = cx.store.state();
         let first = state.first_seq;
         let lowest = self.live.pending.keys().chain(self.live.redelivered.keys()).min();
-        if first > self.live.next || lowest.is_some_and(|s| *s < first) {
+        if lowest.is_some_and(|s| *s < first) {
             self.op(r, Op::Advance { next: first });
         }
         if state.deleted > 0 || state.msgs == 0 {

@@ -137,6 +137,31 @@ impl Ranges {
 }
 
 impl ConsumerState {
+    /// The state a backup describes. What contradicts `delivered` is dropped.
+    pub fn restored(
+        delivered: Position,
+        ack_floor: Position,
+        pending: BTreeMap<u64, Pending>,
+        redelivered: BTreeMap<u64, u64>,
+    ) -> Self {
+        // Room to count on, whatever the backup says.
+        let delivered = Position {
+            consumer: delivered.consumer.min(u64::MAX / 2),
+            stream: delivered.stream.min(u64::MAX / 2),
+        };
+        let floor = Position {
+            consumer: ack_floor.consumer.min(delivered.consumer),
+            stream: ack_floor.stream.min(delivered.stream),
+        };
+        let mut it = ConsumerState { delivered, ack_floor: floor, redelivered, ..Self::default() };
+        it.next = delivered.stream.saturating_add(1);
+        it.pending = pending;
+        it.pending.retain(|seq, p| {
+            (floor.stream + 1..it.next).contains(seq) && p.dseq <= delivered.consumer
+        });
+        it
+    }
+
     /// Whether the start position is decided.
     pub fn started(&self) -> bool {
         self.next != 0
