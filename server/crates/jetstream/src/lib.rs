@@ -8,5 +8,6 @@ pub mod duration;
 pub mod effect;
 pub mod error;
 pub mod json;
+pub mod snapshot;
 pub mod stream;
 pub mod time;

@@ -1,6 +1,6 @@
 //! The subject questions that configurations ask.
 
-use gust_subject::{has_wildcards, overlaps, subset, valid_publish, valid_subscribe};
+use gust_subject::{Transform, has_wildcards, overlaps, subset, valid_publish, valid_subscribe};
 
 pub(super) fn is_valid(subject: &str) -> bool {
     valid_subscribe(subject.as_bytes())
@@ -29,30 +29,5 @@ pub(super) fn check_mapping(src: &str, dest: &str) -> Result<(), String> {
     if dest.is_empty() {
         return Ok(());
     }
-    // `>` may only come last, and no token may be empty or hold a blank.
-    let blank = |b: u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0c);
-    let mut closed = false;
-    for token in dest.split('.') {
-        if token.is_empty() || closed || token.bytes().any(blank) {
-            return Err("invalid mapping destination: invalid transform".into());
-        }
-        closed = token == ">";
-    }
-    let src = if src.is_empty() { ">" } else { src };
-    let star = |t: &&str| *t == "*";
-    let stars = src.split('.').filter(star).count();
-    let same_end = src.ends_with('>') == dest.ends_with('>');
-    if !is_valid(src) || !is_valid(dest) || !same_end || dest.split('.').any(|t| t == "*") {
-        return Err("invalid subject".into());
-    }
-    for token in dest.split('.') {
-        if let Some(index) = token.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
-            && index > stars
-        {
-            return Err(format!(
-                "invalid mapping destination: wildcard index out of range in {token}: [{index}]"
-            ));
-        }
-    }
-    Ok(())
+    Transform::new(src.as_bytes(), dest.as_bytes()).map(|_| ()).map_err(|e| e.to_string())
 }
