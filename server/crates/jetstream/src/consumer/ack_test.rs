@@ -345,3 +345,21 @@ fn memory_consumers_on_limits_streams_are_not_logged() {
     assert!(!w.c.is_logged());
     assert!(World::with(c, RetentionPolicy::WorkQueue, &[]).c.is_logged());
 }
+
+#[test]
+fn a_memory_consumer_is_logged_once_its_acks_remove_messages() {
+    let c = ConsumerConfig { mem_storage: true, ..config() };
+    let mut w = World::over(c, &["a"; 4]);
+    w.pull("r", "3");
+    w.ack(1, 1, "", "");
+    w.lines();
+    w.facts.retention = RetentionPolicy::Interest;
+    assert!(w.act(|c, cx| c.on_stream_changed(cx)).deliver);
+    assert!(w.c.is_logged());
+    assert_eq!(w.state(), "delivered 0/1 floor 0/1 pending [] redelivered {}");
+    // The next commit compares both replicas.
+    w.pull("r", "4");
+    w.ack(2, 1, "k", "");
+    assert_eq!(w.commit(), ["k"]);
+    assert!(!w.c.needs(1, b"a") && !w.c.needs(2, b"a") && w.c.needs(3, b"a"));
+}

@@ -214,6 +214,13 @@ impl Leader {
         Wake::DELIVER
     }
 
+    /// From now on the log carries the state.
+    pub fn begin_log(&mut self, r: &Rules, cx: &Cx<'_>) -> Wake {
+        self.logged = true;
+        self.restart(r, cx, self.live.ack_floor.stream + 1);
+        Wake::DELIVER
+    }
+
     /// Counts anew what is left to deliver.
     pub fn recount(&mut self, r: &Rules, cx: &Cx<'_>) {
         let (candidates, from) = match &self.live.skip {

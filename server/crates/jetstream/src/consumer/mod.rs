@@ -293,6 +293,21 @@ impl Consumer {
         }
     }
 
+    /// The stream's own configuration changed. A `mem_storage` consumer whose
+    /// stream no longer has `limits` retention begins to be logged: it goes back
+    /// to its ack floor, which is all that replicas can agree on.
+    pub fn on_stream_changed(&mut self, cx: &mut Cx<'_>) -> Wake {
+        let mut rules = Rules::new(&self.config, self.rules.created, cx.stream);
+        let begin = rules.logged && !self.rules.logged;
+        // Once in the log, it stays there.
+        rules.logged |= self.rules.logged;
+        self.rules = rules;
+        match &mut self.leader {
+            Some(l) if begin => l.begin_log(&self.rules, cx),
+            _ => Wake::NO,
+        }
+    }
+
     /// The ops since the last call, as the body of a log record. `false` and
     /// nothing written if there are none.
     pub fn take_delta(&mut self, out: &mut BytesMut) -> bool {

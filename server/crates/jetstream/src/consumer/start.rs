@@ -104,6 +104,15 @@ impl Leader {
             },
             _ => return Err(ResetError::NotAllowed),
         };
+        self.restart(r, cx, next);
+        if !self.settled() && !reply.is_empty() {
+            self.answer_later(Answer::Reset { reply, seq: next });
+        }
+        Ok(next)
+    }
+
+    /// Forgets every delivery and goes on at `next`.
+    pub fn restart(&mut self, r: &Rules, cx: &Cx<'_>, next: u64) {
         self.op(r, Op::Reset { next });
         self.redeliver.clear();
         self.queued.clear();
@@ -111,10 +120,6 @@ impl Leader {
         self.cursor = self.live.next;
         (self.last_delivery, self.last_ack) = (None, None);
         self.recount(r, cx);
-        if !self.settled() && !reply.is_empty() {
-            self.answer_later(Answer::Reset { reply, seq: next });
-        }
-        Ok(next)
     }
 }
 
