@@ -137,7 +137,12 @@ impl Stream {
                 self.message_applied(seq);
                 Ok(())
             }
-            Change::Progress { .. } => Ok(()),
+            Change::Progress { seq, source } => {
+                if let Ok(index) = std::str::from_utf8(source) {
+                    self.progress.insert(index.to_owned(), seq);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -173,6 +178,9 @@ impl Stream {
         }
         self.message_applied(m.seq);
         self.remember_id(&h, m);
+        if let Some(source) = h.source {
+            self.note_source(source);
+        }
         if stored {
             self.consumers.on_stored(m.seq, m.subject);
             if let Some(ttl) = h.ttl.and_then(Ttl::parse).filter(|_| rules.config.allow_msg_ttl)
@@ -331,6 +339,9 @@ impl Stream {
         }
         if rules.interest() && !old.interest() {
             self.drop_unwanted(cx)?;
+        }
+        if rules.config.mirror != old.config.mirror || rules.config.sources != old.config.sources {
+            self.start_origins(cx);
         }
         Ok(())
     }

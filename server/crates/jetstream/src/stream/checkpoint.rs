@@ -4,12 +4,13 @@
 //! ```text
 //! version u8 = 1 · index u64 · term u64 · created i64
 //! · config (u32 length, JSON) · last message id (u32 length)
-//! · dedupe · ends (see their modules)
+//! · dedupe · ends · progress of sources (see their modules)
 //! · n u32 · n × (created i64 · config · state, u32 lengths)
 //! ```
 //! Waiting pull requests, open batches and everything in flight are left out:
 //! they end with the leader.
 
+use super::source::{decode_progress, encode_progress};
 use super::{Identity, Stream};
 use crate::config::{ConsumerConfig, StreamConfig};
 use crate::consumer::Consumer;
@@ -46,6 +47,7 @@ impl Stream {
         put_bytes(out, &self.last_id);
         self.dedupe.encode(out);
         self.expiry.encode(out);
+        encode_progress(&self.progress, out);
         out.put_u32_le(self.consumers.len() as u32);
         let mut state = BytesMut::new();
         for c in self.consumers.iter() {
@@ -82,6 +84,7 @@ impl Stream {
         s.last_id = Bytes::copy_from_slice(bytes(&mut b).ok_or(bad("message id"))?);
         s.dedupe.decode(&mut b).ok_or(bad("list of message ids"))?;
         s.expiry = super::expiry::Expiry::decode(&mut b).ok_or(bad("list of ends"))?;
+        s.progress = decode_progress(&mut b).ok_or(bad("progress of sources"))?;
         let n = take(&mut b, 4).ok_or(bad("number of consumers"))?;
         let n = u32::from_le_bytes([n[0], n[1], n[2], n[3]]);
         for _ in 0..n {

@@ -7,6 +7,7 @@
 use super::dedupe::IdHash;
 use super::log::Change;
 use super::manage::Call;
+use super::origin::Origin;
 use super::rules::Rules;
 use super::{Completion, Inbound, Token};
 use crate::effect::Effect;
@@ -108,6 +109,10 @@ pub struct Leading {
     pub exempt: u64,
     /// Its time.
     pub exempt_ts: i64,
+    /// Streams this one reads from.
+    pub origins: Vec<Origin>,
+    /// Last subscription id given out.
+    pub sub_ids: u64,
     /// Rules of the last configuration, in flight included.
     pub rules: Arc<Rules>,
 }
@@ -137,6 +142,8 @@ impl Leading {
             expired_at: 0,
             exempt: 0,
             exempt_ts: 0,
+            origins: Vec::new(),
+            sub_ids: 0,
             rules,
         }
     }

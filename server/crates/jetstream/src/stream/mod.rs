@@ -40,9 +40,11 @@ pub mod headers;
 mod lead;
 pub mod log;
 mod manage;
+mod origin;
 mod publish;
 mod read;
 mod rules;
+mod source;
 mod timer;
 
 #[cfg(test)]
@@ -53,6 +55,8 @@ mod fixture;
 mod model_test;
 #[cfg(test)]
 mod publish_test;
+#[cfg(test)]
+mod source_test;
 
 pub use checkpoint::CheckpointError;
 use consumers::Consumers;
@@ -181,6 +185,7 @@ pub struct Stream {
     dedupe: Dedupe,
     last_id: Bytes,
     expiry: Expiry,
+    progress: source::Progress,
     consumers: Consumers,
     lead: Option<Box<Leading>>,
     completions: Vec<(Token, Result<Completion, ApiError>)>,
@@ -207,6 +212,7 @@ impl Stream {
             dedupe: Dedupe::new(key, window),
             last_id: Bytes::new(),
             expiry: Expiry::default(),
+            progress: source::Progress::new(),
             consumers: Consumers::default(),
             lead: None,
             completions: Vec::new(),
@@ -285,6 +291,7 @@ impl Stream {
         let s = self.store.state();
         self.lead = Some(Box::new(Leading::new(s.last_seq, s.last_ts, self.rules.clone())));
         self.consumers.lead(epoch, &*self.store, &self.facts, cx);
+        self.start_origins(cx);
     }
 
     /// Stops leading: in-flight work is forgotten, waiting pull requests are told
@@ -297,6 +304,7 @@ impl Stream {
     pub fn stop(&mut self, why: crate::consumer::Stop, cx: &mut Cx<'_>) {
         self.consumers.stop(why, &*self.store, &self.facts, cx);
         let Some(mut lead) = self.lead.take() else { return };
+        lead.origins.iter_mut().for_each(|o| o.stop(cx));
         for token in lead.abandon() {
             self.completions.push((token, Err(crate::error::cluster_not_avail())));
         }

@@ -248,7 +248,7 @@ impl Stream {
     }
 
     /// Sizes, interest and limits.
-    fn check_limits(
+    pub(super) fn check_limits(
         &self,
         lead: &mut Leading,
         rules: &Rules,

@@ -109,7 +109,11 @@ impl Stream {
     /// StreamInfo as far as the stream knows it: `cluster` and `alternates` are
     /// the caller's.
     pub fn info(&self, now: Nanos, deleted: bool) -> StreamInfo {
+        let mut origins = self.origins_info(now);
+        let mirror = self.rules.config.mirror.as_ref().and_then(|_| origins.pop());
         StreamInfo {
+            mirror,
+            sources: origins,
             config: self.rules.config.clone(),
             created: Time::from_nanos(self.identity.created),
             state: self.state_info(deleted),

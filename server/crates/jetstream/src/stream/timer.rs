@@ -4,6 +4,7 @@ use super::expiry::Ttl;
 use super::headers::{self, name};
 use super::lead::Leading;
 use super::log::Change;
+use super::origin::Origin;
 use super::publish::{Checked, propose};
 use super::rules::Rules;
 use super::{Cx, Stream};
@@ -23,7 +24,8 @@ impl Stream {
     /// When [`Stream::on_timer`] has something to do; `None` on followers.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let lead = self.lead.as_ref()?;
-        [self.next_expiry(lead), self.consumers.next_deadline()].into_iter().flatten().min()
+        let origin = lead.origins.iter().map(Origin::deadline).min();
+        [self.next_expiry(lead), self.consumers.next_deadline(), origin].into_iter().flatten().min()
     }
 
     /// Does what is due at `cx.now`.
@@ -36,6 +38,9 @@ impl Stream {
             let _ = self.expire(&mut lead, &rules, cx.now);
             lead.expired_at = cx.now;
         }
+        let mut ids = lead.sub_ids;
+        lead.origins.iter_mut().for_each(|o| o.on_timer(&mut ids, cx));
+        lead.sub_ids = ids;
         self.lead = Some(lead);
     }
 
