@@ -113,18 +113,32 @@ impl JsonRead for Time {
             return Ok(());
         }
         let text = r.string("time.Time")?;
-        *self = Time::parse(&text).ok_or_else(|| {
-            let layout = "2006-01-02T15:04:05Z07:00";
-            JsonError(format!(
-                "parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""
-            ))
-        })?;
+        *self = Time::parse(&text).ok_or_else(|| refusal(&text))?;
         Ok(())
     }
 
     fn go_type() -> String {
         "time.Time".into()
     }
+}
+
+/// Go's words about a text that is no time.
+fn refusal(text: &str) -> JsonError {
+    let number = |from: usize| text.get(from..from + 2).and_then(|t| t.parse::<u8>().ok());
+    let shaped = text.as_bytes().get(10) == Some(&b'T');
+    let field = match (number(5), number(8), number(11)) {
+        (Some(month), ..) if !(1..=12).contains(&month) => Some("month"),
+        (Some(_), Some(day), _) if !(1..=31).contains(&day) => Some("day"),
+        (_, _, Some(hour)) if hour > 23 => Some("hour"),
+        _ => None,
+    };
+    if let Some(field) = field.filter(|_| shaped) {
+        return JsonError(format!("parsing time \"{text}\": {field} out of range"));
+    }
+    let layout = "2006-01-02T15:04:05Z07:00";
+    JsonError(format!(
+        "parsing time \"{text}\" as \"{layout}\": cannot parse \"{text}\" as \"2006\""
+    ))
 }
 
 impl JsonEmpty for Time {

@@ -228,6 +228,15 @@ fn pull_bodies() {
 }
 
 #[test]
+fn unpinning_names_a_group() {
+    let read = |b: &str| request::UnpinRequest::read(b.as_bytes()).map_err(|e| e.to_string());
+    assert_eq!(read("{\"group\":\"g\",\"x\":1}").unwrap().group, "g");
+    assert_eq!(read("").unwrap_err(), "invalid JSON: unexpected end of JSON input (10025)");
+    assert_eq!(read("{}").unwrap_err(), "invalid JSON: consumer group not specified (10025)");
+    assert!(read("{\"group\":\"a b\"}").unwrap_err().ends_with("(10162)"));
+}
+
+#[test]
 fn pub_acks_are_written_as_nats_server_does() {
     let text = |ack: PubAck<'_>| {
         let mut out = BytesMut::new();

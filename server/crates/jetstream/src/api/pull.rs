@@ -7,15 +7,15 @@ json_struct! {
     /// A pull request. Durations are ns, 0 = not set.
     pub struct PullRequest("JSApiConsumerGetNextRequest") {
         /// How long it waits; 0 = for ever.
-        expires: Nanos = "expires" omit,
+        expires: Nanos = "expires" omit duration,
         /// How many messages; below 1 delivers one.
-        batch: i64 = "batch" omit,
+        batch: i64 = "batch" omit int,
         /// Most bytes; 0 = no bound.
-        max_bytes: i64 = "max_bytes" omit,
+        max_bytes: i64 = "max_bytes" omit int,
         /// Answer at once when there is nothing.
         no_wait: bool = "no_wait" omit,
         /// Silence after which a heartbeat is sent.
-        idle_heartbeat: Nanos = "idle_heartbeat" omit,
+        idle_heartbeat: Nanos = "idle_heartbeat" omit duration,
         /// Priority group.
         group: String = "group" omit,
         /// Serve only while this many messages are pending (overflow).
@@ -25,7 +25,7 @@ json_struct! {
         /// Pin of a pinned client.
         id: String = "id" omit,
         /// 0 to 9, lowest first (prioritized).
-        priority: i64 = "priority" omit,
+        priority: i64 = "priority" omit int,
     }
 }
 

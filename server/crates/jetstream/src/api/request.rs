@@ -1,8 +1,10 @@
 //! Request bodies other than configurations (contract/jetstream.md §1.2).
 
 use super::info::StreamState;
+use crate::config::consumer_check::is_group_name;
 use crate::config::{Placement, StreamConfig};
-use crate::json::json_struct;
+use crate::error::{self, ApiError};
+use crate::json::{json_struct, parse_lenient};
 use crate::time::Time;
 
 /// Most names in one page.
@@ -23,7 +25,7 @@ json_struct! {
     /// two have no `subject`: use [`OffsetRequest`].
     pub struct ListRequest("JSApiStreamListRequest") {
         /// Entries to pass over.
-        offset: i64 = "offset",
+        offset: i64 = "offset" int,
         /// Only streams with a subject overlapping this one.
         subject: String = "subject" omit,
     }
@@ -33,7 +35,7 @@ json_struct! {
     /// CONSUMER.NAMES and CONSUMER.LIST.
     pub struct OffsetRequest("JSApiConsumersRequest") {
         /// Entries to pass over.
-        offset: i64 = "offset",
+        offset: i64 = "offset" int,
     }
 }
 
@@ -41,7 +43,7 @@ json_struct! {
     /// STREAM.INFO.
     pub struct StreamInfoRequest("JSApiStreamInfoRequest") {
         /// Subjects to pass over.
-        offset: i64 = "offset",
+        offset: i64 = "offset" int,
         /// List the deleted sequences.
         deleted_details: bool = "deleted_details" omit,
         /// List the subjects matching this one.
@@ -81,9 +83,9 @@ json_struct! {
         /// The next message of this subject.
         next_by_subj: String = "next_by_subj" omit,
         /// How many messages.
-        batch: i64 = "batch" omit,
+        batch: i64 = "batch" omit int,
         /// Most bytes of a batch.
-        max_bytes: i64 = "max_bytes" omit,
+        max_bytes: i64 = "max_bytes" omit int,
         /// From this time on.
         start_time: Option<Time> = "start_time" omit,
         /// The last message of each of these subjects.
@@ -105,9 +107,9 @@ json_struct! {
         /// Without consumers.
         no_consumers: bool = "no_consumers" omit,
         /// Bytes of a chunk.
-        chunk_size: i64 = "chunk_size" omit,
+        chunk_size: i64 = "chunk_size" omit int,
         /// Bytes in flight.
-        window_size: i64 = "window_size" omit,
+        window_size: i64 = "window_size" omit int,
         /// Check all messages first.
         jsck: bool = "jsck" omit,
     }
@@ -155,6 +157,23 @@ json_struct! {
     }
 }
 
+impl UnpinRequest {
+    /// Reads a body and checks that it names a group that could exist.
+    pub fn read(body: &[u8]) -> Result<UnpinRequest, ApiError> {
+        if body.trim_ascii().is_empty() {
+            return Err(error::invalid_json("unexpected end of JSON input"));
+        }
+        let request: UnpinRequest = parse_lenient(body)?;
+        if request.group.is_empty() {
+            return Err(error::invalid_json("consumer group not specified"));
+        }
+        if !is_group_name(&request.group) {
+            return Err(error::consumer_invalid_group_name());
+        }
+        Ok(request)
+    }
+}
+
 json_struct! {
     /// CONSUMER.RESET.
     pub struct ResetRequest("JSApiConsumerResetRequest") {
@@ -193,7 +212,7 @@ json_struct! {
     /// META.RESCUE.
     pub struct RescueRequest("JSApiMetaRescueRequest") {
         /// Quorum to lower to.
-        quorum_needed: i64 = "quorum_needed",
+        quorum_needed: i64 = "quorum_needed" int,
     }
 }
 

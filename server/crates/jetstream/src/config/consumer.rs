@@ -91,11 +91,11 @@ json_struct! {
         /// How deliveries are acknowledged.
         ack_policy: AckPolicy = "ack_policy",
         /// How long an ack is waited for, ns.
-        ack_wait: Nanos = "ack_wait" omit,
+        ack_wait: Nanos = "ack_wait" omit duration,
         /// Most deliveries of a message; -1 = no bound.
-        max_deliver: i64 = "max_deliver" omit,
+        max_deliver: i64 = "max_deliver" omit int,
         /// Waits after the first, second, … delivery, ns; the last one repeats.
-        backoff: Vec<Nanos> = "backoff" omit,
+        backoff: Vec<Nanos> = "backoff" omit duration,
         /// Only these subjects.
         filter_subject: String = "filter_subject" omit,
         /// Only these subjects, instead of `filter_subject`.
@@ -107,29 +107,29 @@ json_struct! {
         /// Share of acks that are reported, in percent, e.g. `50` or `50%`.
         sample_freq: String = "sample_freq" omit,
         /// Most waiting pull requests.
-        max_waiting: i64 = "max_waiting" omit,
+        max_waiting: i64 = "max_waiting" omit int,
         /// Most unacknowledged deliveries; -1 = no bound.
-        max_ack_pending: i64 = "max_ack_pending" omit,
+        max_ack_pending: i64 = "max_ack_pending" omit int,
         /// Push with flow control.
         flow_control: bool = "flow_control" omit,
         /// Without payload, with its size in a header.
         headers_only: bool = "headers_only" omit,
         /// Largest `batch` of a pull; 0 = no bound.
-        max_batch: i64 = "max_batch" omit,
+        max_batch: i64 = "max_batch" omit int,
         /// Longest `expires` of a pull, ns; 0 = no bound.
-        max_expires: Nanos = "max_expires" omit,
+        max_expires: Nanos = "max_expires" omit duration,
         /// Largest `max_bytes` of a pull; 0 = no bound.
-        max_bytes: i64 = "max_bytes" omit,
+        max_bytes: i64 = "max_bytes" omit int,
         /// Set for push consumers: where messages go.
         deliver_subject: String = "deliver_subject" omit,
         /// Queue group that shares the deliveries.
         deliver_group: String = "deliver_group" omit,
         /// Silence after which a push consumer sends a heartbeat, ns.
-        idle_heartbeat: Nanos = "idle_heartbeat" omit,
+        idle_heartbeat: Nanos = "idle_heartbeat" omit duration,
         /// Idleness after which it is deleted, ns; 0 for durables = never.
-        inactive_threshold: Nanos = "inactive_threshold" omit,
+        inactive_threshold: Nanos = "inactive_threshold" omit duration,
         /// Copies; 0 = as the stream.
-        num_replicas: i64 = "num_replicas",
+        num_replicas: i64 = "num_replicas" int,
         /// State in memory even if the stream is on disk.
         mem_storage: bool = "mem_storage" omit,
         /// Hidden consumer of a mirror, source or the server itself.
@@ -145,7 +145,7 @@ json_struct! {
         /// Who is served first.
         priority_policy: PriorityPolicy = "priority_policy" omit,
         /// Silence after which a pinned client loses its pin, ns.
-        priority_timeout: Nanos = "priority_timeout" omit,
+        priority_timeout: Nanos = "priority_timeout" omit duration,
     }
 }
 

@@ -142,9 +142,9 @@ json_struct! {
     /// Bounds and defaults for the consumers of a stream.
     pub struct StreamConsumerLimits("StreamConsumerLimits") {
         /// Largest `inactive_threshold`, ns; 0 = no bound.
-        inactive_threshold: Nanos = "inactive_threshold" omit,
+        inactive_threshold: Nanos = "inactive_threshold" omit duration,
         /// Largest `max_ack_pending`; 0 = no bound.
-        max_ack_pending: i64 = "max_ack_pending" omit,
+        max_ack_pending: i64 = "max_ack_pending" omit int,
     }
 }
 
@@ -160,13 +160,13 @@ json_struct! {
         /// What removes messages.
         retention: RetentionPolicy = "retention",
         /// Most consumers.
-        max_consumers: i64 = "max_consumers",
+        max_consumers: i64 = "max_consumers" int,
         /// Most messages.
         max_msgs: i64 = "max_msgs",
         /// Most bytes, by the visible formula.
         max_bytes: i64 = "max_bytes",
         /// Longest life of a message, ns; 0 = for ever.
-        max_age: Nanos = "max_age",
+        max_age: Nanos = "max_age" duration,
         /// Most messages of one subject.
         max_msgs_per_subject: i64 = "max_msgs_per_subject",
         /// Largest message, headers included.
@@ -176,11 +176,11 @@ json_struct! {
         /// Where messages are kept.
         storage: StorageType = "storage",
         /// Copies, 1 to 5.
-        num_replicas: i64 = "num_replicas",
+        num_replicas: i64 = "num_replicas" int,
         /// Publishes are not acknowledged.
         no_ack: bool = "no_ack" omit,
         /// How long message ids are remembered, ns.
-        duplicate_window: Nanos = "duplicate_window" omit,
+        duplicate_window: Nanos = "duplicate_window" omit duration,
         /// Which servers hold it.
         placement: Option<Placement> = "placement" omit,
         /// Makes it a copy of another stream.
@@ -214,7 +214,7 @@ json_struct! {
         /// `Nats-TTL` is honoured.
         allow_msg_ttl: bool = "allow_msg_ttl",
         /// Life of the marker left when a subject's last message expires, ns; 0 = no markers.
-        subject_delete_marker_ttl: Nanos = "subject_delete_marker_ttl" omit,
+        subject_delete_marker_ttl: Nanos = "subject_delete_marker_ttl" omit duration,
         /// It holds counters only.
         allow_msg_counter: bool = "allow_msg_counter" omit,
         /// Atomic batches are accepted.

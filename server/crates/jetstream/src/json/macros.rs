@@ -5,11 +5,12 @@
 ///
 /// `name: Type = "key"` is always shown, `… = "key" omit` only when not empty,
 /// and `name: Type = flatten` shows the members of another declared struct here.
+/// `int` and `duration` after it name the integer's type in Go's error texts.
 macro_rules! json_struct {
     (
         $(#[$meta:meta])*
         pub struct $name:ident($go:literal) {
-            $($(#[$fmeta:meta])* $field:ident : $type:ty = $key:tt $($omit:ident)?,)*
+            $($(#[$fmeta:meta])* $field:ident : $type:ty = $key:tt $($flag:ident)*,)*
         }
     ) => {
         $(#[$meta])*
@@ -27,7 +28,7 @@ macro_rules! json_struct {
                 fold: bool,
                 r: &mut $crate::json::Reader<'_>,
             ) -> Result<bool, $crate::json::JsonError> {
-                $($crate::json::json_struct!(@read self key fold r $field $key);)*
+                $($crate::json::json_struct!(@read self key fold r $field $key $($flag)*);)*
                 let _ = (key, fold, r);
                 Ok(false)
             }
@@ -36,7 +37,7 @@ macro_rules! json_struct {
                 &self,
                 out: &mut M,
             ) -> Result<(), M::Error> {
-                $($crate::json::json_struct!(@write self out $field $key $($omit)?);)*
+                $($crate::json::json_struct!(@write self out $field $key $($flag)*);)*
                 let _ = out;
                 Ok(())
             }
@@ -68,22 +69,33 @@ macro_rules! json_struct {
             return Ok(true);
         }
     };
-    (@read $self:ident $k:ident $fold:ident $r:ident $field:ident $key:literal) => {
+    (@read $self:ident $k:ident $fold:ident $r:ident $field:ident $key:literal $($flag:ident)*) => {
         if $crate::json::key_is($k, $key, $fold) {
-            $r.member($key, &mut $self.$field)?;
+            let integers: [Option<&'static str>; _] = [$($crate::json::json_struct!(@integers $flag)),*];
+            let integers = integers.into_iter().flatten().next_back();
+            $r.member($key, integers, &mut $self.$field)?;
             return Ok(true);
         }
+    };
+    (@integers omit) => {
+        None
+    };
+    (@integers int) => {
+        Some("int")
+    };
+    (@integers duration) => {
+        Some("time.Duration")
     };
     (@write $self:ident $out:ident $field:ident flatten) => {
         $crate::json::JsonFields::write_fields(&$self.$field, $out)?;
     };
-    (@write $self:ident $out:ident $field:ident $key:literal) => {
-        $out.serialize_entry($key, &$self.$field)?;
-    };
-    (@write $self:ident $out:ident $field:ident $key:literal omit) => {
+    (@write $self:ident $out:ident $field:ident $key:literal omit $($flag:ident)*) => {
         if !$crate::json::JsonEmpty::is_empty(&$self.$field) {
             $out.serialize_entry($key, &$self.$field)?;
         }
+    };
+    (@write $self:ident $out:ident $field:ident $key:literal $($flag:ident)*) => {
+        $out.serialize_entry($key, &$self.$field)?;
     };
 }
 

@@ -39,6 +39,8 @@ pub struct Reader<'a> {
     path: Vec<Step>,
     /// Name of the outermost type, for error texts.
     root: &'static str,
+    /// Go's name for integers of the member being read, if not by their width.
+    integers: Option<&'static str>,
 }
 
 /// One step from the document's root to the value being read.
@@ -51,7 +53,7 @@ enum Step {
 impl<'a> Reader<'a> {
     pub(super) fn new(buf: &'a [u8], strictness: Strictness) -> Self {
         let strict = strictness == Strictness::Strict;
-        Reader { buf, pos: 0, end: 0, strict, path: Vec::new(), root: "" }
+        Reader { buf, pos: 0, end: 0, strict, path: Vec::new(), root: "", integers: None }
     }
 
     /// Moves to the next document; false at the end.
@@ -137,6 +139,7 @@ impl<'a> Reader<'a> {
 
     /// Reads an integer literal; fractions and exponents are refused as Go does.
     pub fn integer<T: std::str::FromStr>(&mut self, want: &str) -> Result<T, JsonError> {
+        let want = self.integers.unwrap_or(want);
         if !matches!(self.peek(), b'-' | b'0'..=b'9') {
             return self.mismatch(want);
         }
@@ -230,13 +233,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads one member; keeps its name for error texts.
+    /// Reads one member; keeps its name, and what Go calls its integers, for
+    /// error texts.
     pub fn member<T: JsonRead>(
         &mut self,
         name: &'static str,
+        integers: Option<&'static str>,
         value: &mut T,
     ) -> Result<(), JsonError> {
-        self.step(Step::Member(name), value)
+        let outer = std::mem::replace(&mut self.integers, integers);
+        let done = self.step(Step::Member(name), value);
+        self.integers = outer;
+        done
     }
 
     fn step<T: JsonRead>(&mut self, step: Step, value: &mut T) -> Result<(), JsonError> {
