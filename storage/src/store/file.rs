@@ -9,20 +9,20 @@
 use super::query::{self, Log};
 use super::{Filter, Purged, Removed, StoreError, StoreState, StreamStore, SubjectState};
 use crate::block::buffer::RecordBuffer;
-use crate::disk::Disk;
 use crate::index::core::Core;
 use crate::record::{MessageView, RecordError, StoredMessage};
 use blocks::Block;
 use bytes::Bytes;
 use cache::Cache;
+use files::Files;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 mod blocks;
 mod cache;
 mod checkpoint;
 mod compact;
+mod files;
 mod find;
 mod open;
 mod read;
@@ -78,7 +78,7 @@ impl FileOptions {
 
 /// The messages of one stream in block files.
 pub struct FileStore {
-    disk: Arc<dyn Disk>,
+    files: Files,
     dir: String,
     options: FileOptions,
     core: Core,

@@ -1,14 +1,13 @@
 //! What is known in memory of one block file.
 
 use super::super::StoreError;
+use super::files::Files;
 use crate::block::footer::{PageRef, Slot, Trailer};
 use crate::block::page::{PAGE_HEADER, PageHeader, S2};
 use crate::block::{BLOCK_HEADER, block_header};
-use crate::disk::{Disk, DiskFile, OpenMode};
 use bytes::Bytes;
 use std::cell::{Cell, OnceCell};
 use std::io::IoSlice;
-use std::sync::Arc;
 
 /// One block file.
 pub(super) struct Block {
@@ -19,7 +18,6 @@ pub(super) struct Block {
     /// Number of the file, unique in the store.
     pub id: u64,
     pub path: String,
-    pub file: OnceCell<Arc<dyn DiskFile>>,
     /// Bytes of the file that hold pages; the next page goes here.
     pub len: u32,
     /// The same as if no page were compressed.
@@ -73,7 +71,6 @@ impl Block {
             last: first - 1,
             id,
             path: block_path(dir, first, id),
-            file: OnceCell::new(),
             len: 0,
             virt: 0,
             live: 0,
@@ -88,12 +85,10 @@ impl Block {
     }
 
     /// Makes the file of a new block.
-    pub fn create(disk: &dyn Disk, dir: &str, first: u64, id: u64) -> Result<Block, StoreError> {
+    pub fn create(files: &Files, dir: &str, first: u64, id: u64) -> Result<Block, StoreError> {
         let mut block = Block::new(dir, first, id);
-        let file =
-            disk.open(&block.path, OpenMode::Truncate).map_err(block.io("creating block"))?;
+        let file = files.create(&block)?;
         file.write_all_at(&block_header(first, id), 0).map_err(block.io("writing block"))?;
-        let _ = block.file.set(file);
         block.len = BLOCK_HEADER as u32;
         block.virt = BLOCK_HEADER as u32;
         block.dirty = true;
@@ -104,7 +99,7 @@ impl Block {
     /// error nothing has changed.
     pub fn write_page(
         &mut self,
-        disk: &dyn Disk,
+        files: &Files,
         compress: bool,
         content: PageContent,
     ) -> Result<(), StoreError> {
@@ -139,7 +134,8 @@ impl Block {
         let mut io = Vec::with_capacity(body.len() + 1);
         io.push(IoSlice::new(&head));
         io.extend(body.iter().map(|b| IoSlice::new(b)));
-        self.file(disk)?
+        files
+            .get(self)?
             .write_all_vectored_at(&io, u64::from(self.len))
             .map_err(self.io("writing block"))?;
         let page = PageRef {
@@ -161,19 +157,6 @@ impl Block {
         self.linear &= flags == 0;
         self.dirty = true;
         Ok(())
-    }
-
-    /// The file, opened on first use.
-    pub fn file(&self, disk: &dyn Disk) -> Result<&Arc<dyn DiskFile>, StoreError> {
-        if let Some(f) = self.file.get() {
-            return Ok(f);
-        }
-        let f = disk.open(&self.path, OpenMode::ReadWrite).map_err(|source| StoreError::Io {
-            what: "opening block",
-            path: self.path.clone(),
-            source,
-        })?;
-        Ok(self.file.get_or_init(|| f))
     }
 
     pub fn io(&self, what: &'static str) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
@@ -200,13 +183,13 @@ impl Block {
     /// Reads and checks part of the file.
     pub fn read(
         &self,
-        disk: &dyn Disk,
+        files: &Files,
         at: u64,
         len: usize,
         crc: Option<u32>,
     ) -> Result<Vec<u8>, StoreError> {
         let mut buf = vec![0; len];
-        self.file(disk)?.read_exact_at(&mut buf, at).map_err(self.io("reading block"))?;
+        files.get(self)?.read_exact_at(&mut buf, at).map_err(self.io("reading block"))?;
         if crc.is_some_and(|crc| crc != crc32fast::hash(&buf)) {
             return Err(self.damaged(at, "checksum does not match"));
         }

@@ -53,6 +53,10 @@ pub(super) struct Cache {
     section_bytes: usize,
     section_limit: usize,
     clock: u64,
+    /// Clock at the last [`Cache::age`].
+    mark: u64,
+    /// A page was asked for since then.
+    pages_used: bool,
 }
 
 impl Cache {
@@ -65,6 +69,8 @@ impl Cache {
             section_bytes: 0,
             section_limit,
             clock: 0,
+            mark: 0,
+            pages_used: false,
         }
     }
 
@@ -73,6 +79,7 @@ impl Cache {
         let holds =
             |p: &Arc<Page>| p.block_id == block_id && p.first_seq <= seq && seq <= p.last_seq;
         let at = self.pages.iter().rposition(holds)?;
+        self.pages_used = true;
         if at + 1 != self.pages.len()
             && let Some(page) = self.pages.remove(at)
         {
@@ -83,6 +90,7 @@ impl Cache {
 
     pub fn put_page(&mut self, page: Arc<Page>) {
         self.page_bytes += page.size;
+        self.pages_used = true;
         self.pages.push_back(page);
         // The newest stays even if it alone is larger than the limit: its
         // reader is about to ask for the next message in it.
@@ -122,6 +130,24 @@ impl Cache {
         if let Some(s) = self.sections.remove(&id) {
             self.section_bytes -= s.bytes();
         }
+    }
+
+    /// Forgets what was not used since it was called last, so that an idle
+    /// stream holds nothing.
+    pub fn age(&mut self) {
+        if !std::mem::take(&mut self.pages_used) {
+            self.pages.clear();
+            self.page_bytes = 0;
+        }
+        let mark = std::mem::replace(&mut self.mark, self.clock);
+        let bytes = &mut self.section_bytes;
+        self.sections.retain(|_, s| {
+            let keep = s.used > mark;
+            if !keep {
+                *bytes -= s.bytes();
+            }
+            keep
+        });
     }
 
     /// Forgets everything.

@@ -118,6 +118,8 @@ impl FileStore {
             self.erases.extend(again);
         }
         let erases = self.capture_erases();
+        self.cache.get_mut().age();
+        self.files.close_idle();
         self.checkpoint += 1;
         let n = self.checkpoint;
         let subjects = self.core.subjects.get_mut();
@@ -138,7 +140,7 @@ impl FileStore {
         let blocks = self.capture_blocks()?;
         let unfinished = std::mem::replace(&mut self.generations.unfinished, true);
         Ok(CheckpointJob {
-            disk: self.disk.clone(),
+            disk: self.files.disk.clone(),
             dir: self.dir.clone(),
             generation,
             head,
@@ -233,7 +235,7 @@ impl FileStore {
                 }
                 Map::Sealed(sealed) => (CapturedMap::Sealed(sealed.trailer), false),
             };
-            let file = if full || b.dirty { Some(b.file(&*self.disk)?.clone()) } else { None };
+            let file = if full || b.dirty { Some(self.files.get(b)?) } else { None };
             out.push(BlockCapture {
                 first: b.first,
                 last: b.last,
@@ -269,8 +271,8 @@ impl FileStore {
             let block = &self.blocks[i];
             let Ok(slot) = self.slot(block, *seq) else { continue };
             let Ok(record) = self.record(*seq) else { continue };
-            let Ok(file) = block.file(&*self.disk) else { continue };
-            out.push((file.clone(), u64::from(slot.at), erased(&record)));
+            let Ok(file) = self.files.get(block) else { continue };
+            out.push((file, u64::from(slot.at), erased(&record)));
         }
         self.erasing = wanted;
         out

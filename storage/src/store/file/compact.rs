@@ -35,7 +35,7 @@ impl FileStore {
         };
         if !self.still_there(&compaction) {
             // A source lost its last message meanwhile.
-            let _ = self.disk.remove(&compaction.block.path);
+            let _ = self.files.disk.remove(&compaction.block.path);
             return Ok(true);
         }
         let mut copied = 0;
@@ -91,7 +91,7 @@ impl FileStore {
         if sources.is_empty() {
             return Ok(None);
         }
-        let block = Block::create(&*self.disk, &self.dir, first, self.next_id)?;
+        let block = Block::create(&self.files, &self.dir, first, self.next_id)?;
         self.next_id += 1;
         self.new_files = true;
         Ok(Some(Compaction {
@@ -145,7 +145,7 @@ impl FileStore {
             floor: 0,
         };
         let n = slots.len();
-        c.block.write_page(&*self.disk, self.options.compress, content)?;
+        c.block.write_page(&self.files, self.options.compress, content)?;
         c.page.clear();
         c.first_slot = n;
         Ok(())
@@ -168,6 +168,7 @@ impl FileStore {
                 c.block.live += old.live;
                 c.block.live_bytes += old.live_bytes;
                 self.cache.get_mut().forget(old.id);
+                self.files.forget(old.id);
                 self.obsolete.push(Obsolete { path: old.path, since: self.checkpoint + 1 });
             }
         }
@@ -178,6 +179,6 @@ impl FileStore {
         for b in self.blocks.iter_mut().filter(|b| c.sources.contains(&b.id)) {
             b.faulty = true;
         }
-        let _ = self.disk.remove(&c.block.path);
+        let _ = self.files.disk.remove(&c.block.path);
     }
 }

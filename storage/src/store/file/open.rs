@@ -7,6 +7,7 @@ use super::cache::Cache;
 use super::checkpoint::{
     Generation, Generations, INDEX_MAGIC, SUBJECTS_MAGIC, VERSION, index_path, io, subjects_path,
 };
+use super::files::Files;
 use super::{FileOptions, FileStore, Obsolete, Tail, rebuild};
 use crate::block::buffer::RecordBuffer;
 use crate::block::footer::{PageRef, SLOT, Slot, TRAILER, Trailer};
@@ -58,7 +59,7 @@ impl FileStore {
     ) -> Result<(FileStore, Option<Recovered>, OpenReport), StoreError> {
         let mut report = OpenReport::default();
         let mut store = FileStore::empty(disk, dir, options);
-        let files = match store.disk.list(dir) {
+        let files = match store.files.disk.list(dir) {
             Ok(files) => files,
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(io("listing", dir)(e)),
@@ -71,7 +72,7 @@ impl FileStore {
         store.next_id = seen.map(|(_, id)| id + 1).max().unwrap_or(1);
         // A file left half-made by a crash; its maker will make it anew.
         for f in files.iter().filter(|f| f.name.ends_with(".tmp")) {
-            let _ = store.disk.remove(&format!("{dir}/{}", f.name));
+            let _ = store.files.disk.remove(&format!("{dir}/{}", f.name));
         }
         for n in &numbers {
             match store.load_checkpoint(*n, &files, &mut report) {
@@ -81,11 +82,11 @@ impl FileStore {
                 }
                 Err(e @ StoreError::Damaged { .. }) => {
                     let path = index_path(dir, *n);
-                    let _ = store.disk.rename(&path, &format!("{path}.damaged"));
+                    let _ = store.files.disk.rename(&path, &format!("{path}.damaged"));
                     report.damaged.push(e);
                     report.fell_back = true;
                     let (checkpoint, next_id) = (store.checkpoint, store.next_id);
-                    store = FileStore::empty(store.disk, dir, options);
+                    store = FileStore::empty(store.files.disk.clone(), dir, options);
                     (store.checkpoint, store.next_id) = (checkpoint, next_id);
                 }
                 Err(e) => return Err(e),
@@ -98,12 +99,12 @@ impl FileStore {
             rebuild::rebuild(&mut store, &files, &mut report)?;
             return Ok((store, None, report));
         }
-        store.disk.create_dir_all(dir).map_err(io("creating", dir))?;
+        store.files.disk.create_dir_all(dir).map_err(io("creating", dir))?;
         // The directory is durable before there is anything in it.
         let mut path = dir;
         while !path.is_empty() {
             path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-            store.disk.sync_dir(path).map_err(io("syncing directory", path))?;
+            store.files.disk.sync_dir(path).map_err(io("syncing directory", path))?;
         }
         // From here on a directory without a checkpoint is a damaged one.
         let done = store.begin_checkpoint(0, 0, b"")?.run()?;
@@ -113,7 +114,7 @@ impl FileStore {
 
     fn empty(disk: Arc<dyn Disk>, dir: &str, options: FileOptions) -> FileStore {
         FileStore {
-            disk,
+            files: Files::new(disk),
             dir: dir.to_owned(),
             options,
             core: Core::new(true),
@@ -147,7 +148,7 @@ impl FileStore {
         report: &mut OpenReport,
     ) -> Result<Option<Recovered>, StoreError> {
         let path = index_path(&self.dir, n);
-        let bytes = read_checked(&*self.disk, &path)?;
+        let bytes = read_checked(&*self.files.disk, &path)?;
         let mut b = &bytes[..];
         let wrong =
             |why: &str| StoreError::Damaged { path: path.clone(), offset: 0, why: why.to_owned() };
@@ -187,7 +188,7 @@ impl FileStore {
 
     fn load_base(&mut self, n: u64, subject_base: u64) -> Result<(), StoreError> {
         let path = subjects_path(&self.dir, n);
-        let bytes = read_checked(&*self.disk, &path)?;
+        let bytes = read_checked(&*self.files.disk, &path)?;
         let mut b = &bytes[..];
         let loaded = (|| {
             if b.try_get_u32_le().ok()? != SUBJECTS_MAGIC || b.try_get_u32_le().ok()? != VERSION {
@@ -272,7 +273,7 @@ impl FileStore {
             && matches!(tail.map, Map::Open(_))
         {
             let len = u64::from(tail.len);
-            let file = tail.file(&*self.disk)?.clone();
+            let file = self.files.get(tail)?;
             if file.len().map_err(io("measuring", &tail.path))? > len {
                 file.set_len(len).map_err(io("cutting", &tail.path))?;
             }

@@ -87,7 +87,7 @@ impl FileStore {
         {
             return Err(block.damaged(at, format!("slot of message {seq} is impossible")));
         }
-        let record = block.read(&*self.disk, at, slot.size(), None)?;
+        let record = block.read(&self.files, at, slot.size(), None)?;
         check_message(&record, seq).map_err(|why| block.damaged(at, why))?;
         Ok(record.into())
     }
@@ -147,7 +147,7 @@ impl FileStore {
             let from = if count == high - low { low } else { (low + high) / 2 };
             let count = if from == low { count } else { 1 };
             let offset = at + (from * SLOT) as u64;
-            let bytes = block.read(&*self.disk, offset, count * SLOT, None)?;
+            let bytes = block.read(&self.files, offset, count * SLOT, None)?;
             let slots = bytes.chunks_exact(SLOT).filter_map(Slot::decode);
             if from == low {
                 return Ok(slots.into_iter().find(|s| s.rel == rel));
@@ -168,7 +168,7 @@ impl FileStore {
         which: Section,
     ) -> Result<Bytes, StoreError> {
         let (at, len, crc) = sealed.trailer.section(which);
-        block.read(&*self.disk, at, len, Some(crc)).map(Bytes::from)
+        block.read(&self.files, at, len, Some(crc)).map(Bytes::from)
     }
 
     /// Subjects of a sealed block.
@@ -209,7 +209,7 @@ impl FileStore {
     pub(super) fn page_body(&self, block: &Block, page: &PageRef) -> Result<Bytes, StoreError> {
         let at = u64::from(page.file_at) + PAGE_HEADER as u64;
         let crc = (page.flags & S2 != 0).then_some(page.body_crc);
-        let stored = block.read(&*self.disk, at, page.stored as usize, crc)?;
+        let stored = block.read(&self.files, at, page.stored as usize, crc)?;
         decode_body(page.flags, stored, page.raw as usize)
             .ok_or_else(|| block.damaged(at, "page cannot be decoded"))
     }

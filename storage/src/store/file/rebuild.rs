@@ -148,11 +148,13 @@ fn scan(
     report: &mut OpenReport,
 ) -> Result<Option<Scanned>, StoreError> {
     let mut block = Block::new(&store.dir, first, id);
-    let file =
-        store.disk.open(&block.path, OpenMode::ReadWrite).map_err(io("opening", &block.path))?;
+    let file = store
+        .files
+        .disk
+        .open(&block.path, OpenMode::ReadWrite)
+        .map_err(io("opening", &block.path))?;
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, 0).map_err(io("reading", &block.path))?;
-    let _ = block.file.set(file);
     let header = bytes.first_chunk::<BLOCK_HEADER>().and_then(read_block_header);
     if header != Some((first, id)) {
         report.damaged.push(block.damaged(0, "file header does not fit"));

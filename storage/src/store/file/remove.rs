@@ -43,6 +43,7 @@ impl FileStore {
         }
         if let Some(block) = self.blocks.remove(i) {
             self.cache.get_mut().forget(block.id);
+            self.files.forget(block.id);
             self.obsolete.push(Obsolete { path: block.path, since: self.checkpoint + 1 });
         }
         Ok(())

@@ -85,7 +85,7 @@ impl FileStore {
             self.flush_page()?;
         }
         let id = self.next_id;
-        let block = Block::create(&*self.disk, &self.dir, seq, id)?;
+        let block = Block::create(&self.files, &self.dir, seq, id)?;
         self.next_id += 1;
         self.new_files = true;
         self.sealed_tail = false;
@@ -134,7 +134,7 @@ impl FileStore {
             floor,
         };
         let first = content.first_seq(block);
-        block.write_page(&*self.disk, self.options.compress, content)?;
+        block.write_page(&self.files, self.options.compress, content)?;
 
         self.removed.clear();
         self.floor_written = floor;
