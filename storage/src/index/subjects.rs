@@ -156,10 +156,9 @@ impl SubjectIndex {
         self.tree.insert(subject, Packed::pack(e, self.base));
     }
 
-    /// Forgets a subject and notes that it changed.
-    pub(crate) fn remove_noted(&mut self, subject: &[u8]) {
+    /// Forgets a subject without marking it as changed.
+    pub(crate) fn remove_clean(&mut self, subject: &[u8]) {
         self.tree.remove(subject);
-        self.note_dirty(subject);
     }
 
     /// Sequences are kept relative to this one.
@@ -283,30 +282,26 @@ impl SubjectIndex {
         }
     }
 
-    /// Subjects changed since [`SubjectIndex::take_dirty`], at least.
+    /// Subjects changed since [`SubjectIndex::drain_dirty`]; some may count twice.
     pub(crate) fn dirty_len(&self) -> usize {
         self.dirty_len
     }
 
-    /// Calls `f` with every changed subject and its entry (`None`: gone now).
-    pub(crate) fn for_each_dirty(&self, mut f: impl FnMut(&[u8], Option<SubjectEntry>)) {
-        let mut rest = &self.dirty[..];
-        while let Some((len, tail)) = rest.split_first_chunk::<2>() {
-            let (name, tail) = tail.split_at(usize::from(u16::from_le_bytes(*len)));
-            f(name, self.get(name));
-            rest = tail;
-        }
-    }
-
-    /// Starts a new generation: nothing counts as changed any more.
-    pub(crate) fn clear_dirty(&mut self) {
+    /// Calls `f` with every changed subject and its entry (`None`: gone now);
+    /// nothing counts as changed any more.
+    pub(crate) fn drain_dirty(&mut self, mut f: impl FnMut(&[u8], Option<SubjectEntry>)) {
         let names = std::mem::take(&mut self.dirty);
         self.dirty_len = 0;
+        let base = self.base;
         let mut rest = &names[..];
         while let Some((len, tail)) = rest.split_first_chunk::<2>() {
             let (name, tail) = tail.split_at(usize::from(u16::from_le_bytes(*len)));
-            if let Some(p) = self.tree.get_mut(name) {
-                p.1 &= !DIRTY;
+            match self.tree.get_mut(name) {
+                Some(p) => {
+                    p.1 &= !DIRTY;
+                    f(name, Some(p.unpack(base)));
+                }
+                None => f(name, None),
             }
             rest = tail;
         }
@@ -463,12 +458,12 @@ mod tests {
         i.append(b"a", 1);
         i.append(b"a", 2);
         i.append(b"b", 3);
-        i.clear_dirty();
+        i.drain_dirty(|_, _| {});
         i.remove(b"b", 3, || None, || None);
         i.append(b"a", 4);
         i.append(b"a", 5);
         let mut seen = Vec::new();
-        i.for_each_dirty(|s, e| seen.push((s.to_vec(), e.map(|e| e.count))));
+        i.drain_dirty(|s, e| seen.push((s.to_vec(), e.map(|e| e.count))));
         assert_eq!(seen, [(b"b".to_vec(), None), (b"a".to_vec(), Some(4))]);
     }
 }

@@ -29,6 +29,7 @@ mod read;
 mod rebuild;
 mod remove;
 mod seal;
+mod table;
 mod write;
 
 pub use checkpoint::{CheckpointDone, CheckpointJob};

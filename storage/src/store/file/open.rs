@@ -5,17 +5,16 @@ use super::super::StoreError;
 use super::blocks::{Block, Map, OpenMap, OpenSlot, SealedMap, parse_block_name};
 use super::cache::Cache;
 use super::checkpoint::{
-    Generation, Generations, INDEX_MAGIC, SUBJECTS_MAGIC, VERSION, index_path, io, subjects_path,
+    Generation, Generations, INDEX_MAGIC, VERSION, index_path, io, subjects_path,
 };
 use super::files::Files;
+use super::table::{Run, get_entry, get_head};
 use super::{FileOptions, FileStore, Obsolete, Tail, rebuild};
 use crate::block::buffer::RecordBuffer;
 use crate::block::footer::{PageRef, SLOT, Slot, TRAILER, Trailer};
-use crate::block::page::get_varint;
 use crate::disk::{DirEntry, Disk, OpenMode};
 use crate::index::core::Core;
 use crate::index::deletes::Deletes;
-use crate::index::subjects::{MAX_SPAN, SubjectEntry};
 use bytes::{Buf, Bytes};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -67,7 +66,10 @@ impl FileStore {
         let mut numbers: Vec<u64> =
             files.iter().filter_map(|f| f.name.strip_prefix("index-")?.parse().ok()).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
-        store.checkpoint = numbers.first().copied().unwrap_or(0);
+        // No number is used twice: a table may be there without its index.
+        let tables =
+            files.iter().filter_map(|f| f.name.strip_prefix("subjects-")?.parse::<u64>().ok());
+        store.checkpoint = tables.chain(numbers.iter().copied()).max().unwrap_or(0);
         let seen = files.iter().filter_map(|f| parse_block_name(&f.name));
         store.next_id = seen.map(|(_, id)| id + 1).max().unwrap_or(1);
         // A file left half-made by a crash; its maker will make it anew.
@@ -190,35 +192,36 @@ impl FileStore {
         let path = subjects_path(&self.dir, n);
         let bytes = read_checked(&*self.files.disk, &path)?;
         let mut b = &bytes[..];
+        let mut base = 0;
         let loaded = (|| {
-            if b.try_get_u32_le().ok()? != SUBJECTS_MAGIC || b.try_get_u32_le().ok()? != VERSION {
-                return None;
-            }
-            if b.try_get_u64_le().ok()? != n {
-                return None;
-            }
-            let base = b.try_get_u64_le().ok()?;
-            let count = b.try_get_u64_le().ok()?;
+            let head = get_head(&mut b, Some(n))?;
+            base = head.base;
             let subjects = self.core.subjects.get_mut();
             subjects.set_base(subject_base);
-            for _ in 0..count {
+            for _ in 0..head.count {
                 let (name, entry) = get_entry(&mut b, base)?;
                 subjects.put_clean(name, &entry?);
             }
             b.is_empty().then_some(())
         })();
+        self.generations.table_base = base;
         loaded.ok_or(StoreError::Damaged { path, offset: 0, why: "does not decode".into() })
     }
 
     fn load_delta(&mut self, b: &mut &[u8], base: u64) -> Option<()> {
         let subjects = self.core.subjects.get_mut();
-        for _ in 0..b.try_get_u32_le().ok()? {
+        let entries = b.try_get_u32_le().ok()?;
+        let start = *b;
+        for _ in 0..entries {
             let (name, entry) = get_entry(b, base)?;
             match entry {
-                // Changed since the table: also in the next delta.
-                Some(e) => subjects.put(name, &e),
-                None => subjects.remove_noted(name),
+                Some(e) => subjects.put_clean(name, &e),
+                None => subjects.remove_clean(name),
             }
+        }
+        if entries > 0 {
+            let bytes = Bytes::copy_from_slice(&start[..start.len() - b.len()]);
+            self.generations.runs.push(Run { entries, bytes });
         }
         Some(())
     }
@@ -312,31 +315,6 @@ fn read_head(b: &mut &[u8], n: u64, store: &mut FileStore) -> Option<Head> {
     Some(head)
 }
 
-fn get_entry<'a>(b: &mut &'a [u8], base: u64) -> Option<(&'a [u8], Option<SubjectEntry>)> {
-    let n = get_varint(b)? as usize;
-    let (name, rest) = b.split_at_checked(n)?;
-    *b = rest;
-    let count = get_varint(b)?;
-    if count == 0 {
-        return Some((name, None));
-    }
-    let (first, last) = (get_varint(b)?, get_varint(b)?);
-    let flags = b.try_get_u8().ok()?;
-    if first > MAX_SPAN || last > MAX_SPAN {
-        return None;
-    }
-    Some((
-        name,
-        Some(SubjectEntry {
-            count,
-            first: base.checked_add(first)?,
-            last: base.checked_add(last)?,
-            first_stale: flags & 1 != 0,
-            last_stale: flags & 2 != 0,
-        }),
-    ))
-}
-
 fn read_blocks(b: &mut &[u8], dir: &str) -> Option<VecDeque<Block>> {
     let mut out = VecDeque::new();
     for _ in 0..b.try_get_u32_le().ok()? {
@@ -387,7 +365,7 @@ fn read_map(b: &mut &[u8]) -> Option<OpenMap> {
 }
 
 /// Reads a file that ends with the CRC of everything before it.
-fn read_checked(disk: &dyn Disk, path: &str) -> Result<Bytes, StoreError> {
+pub(super) fn read_checked(disk: &dyn Disk, path: &str) -> Result<Bytes, StoreError> {
     let damaged =
         |why: &str| StoreError::Damaged { path: path.to_owned(), offset: 0, why: why.to_owned() };
     let file = match disk.open(path, OpenMode::Read) {
