@@ -1,6 +1,6 @@
 //! Both stores against the model: one suite.
 
-use super::file::{FileOptions, FileStore};
+use super::file::{CheckpointJob, FileOptions, FileStore};
 use super::memory::MemoryStore;
 use super::model::{Action, Model, Rng};
 use super::{Filter, StreamStore};
@@ -96,7 +96,7 @@ fn wide_gaps_are_interior_deletes() {
 
 #[test]
 fn memory_agrees_with_the_model() {
-    for seed in 0..12 {
+    for seed in 0..16 {
         let mut rng = Rng(seed * 77 + 1);
         let mut store = MemoryStore::new();
         let mut model = Model::default();
@@ -123,20 +123,31 @@ fn file_against_model(seed: u64, options: FileOptions, steps: u64) {
     let mut model = Model { file: true, ..Model::default() };
     let mut saved = (0, model.clone());
     let mut log: Vec<Action> = Vec::new();
+    let mut waiting: Option<(usize, Model, CheckpointJob)> = None;
     for step in 0..steps {
         match rng.below(40) {
-            0 => {
+            0 | 5 => {
                 let app = format!("app {}", log.len());
+                // The one before is abandoned, or finished without being told.
+                drop(waiting.take());
                 let job = store.begin_checkpoint(log.len() as u64, 3, app.as_bytes()).unwrap();
-                let done = job.run().unwrap();
-                assert!(done.damaged.is_empty());
-                store.finish_checkpoint(done);
-                saved = (log.len(), model.clone());
+                waiting = Some((log.len(), model.clone(), job));
+            }
+            3 | 4 => {
+                if let Some((applied, then, job)) = waiting.take() {
+                    let done = job.run().unwrap();
+                    assert!(done.damaged.is_empty());
+                    saved = (applied, then);
+                    if rng.below(5) > 0 {
+                        store.finish_checkpoint(done);
+                    }
+                }
             }
             1 => {
                 store.compact_step(2000).unwrap();
             }
             2 if rng.below(3) == 0 => {
+                drop(waiting.take());
                 drop(store);
                 let (again, recovered, report) =
                     FileStore::open(disk.clone(), "s", options).unwrap();
@@ -171,7 +182,7 @@ fn file_against_model(seed: u64, options: FileOptions, steps: u64) {
 
 #[test]
 fn files_agree_with_the_model() {
-    for seed in 0..12 {
+    for seed in 0..16 {
         let compress = seed % 3 == 2;
         file_against_model(seed, FileOptions { compress, ..small() }, 1500);
     }
@@ -194,4 +205,11 @@ fn memory_is_given_back() {
     }
     assert_eq!(store.state().msgs, 500);
     assert!(store.memory() < 500 * 400, "{} bytes for 500 messages", store.memory());
+}
+
+#[test]
+fn the_job_can_go_to_another_thread() {
+    fn sendable<T: Send + 'static>() {}
+    sendable::<CheckpointJob>();
+    sendable::<FileStore>();
 }
