@@ -3,11 +3,11 @@
 
 use super::file::{FileOptions, FileStore};
 use super::memory::MemoryStore;
-use super::model::{Action, Model, Rng};
+use super::model::{Action, Model, Msg, Rng};
 use super::store_test::small;
 use super::{StoreError, StreamStore};
-use crate::disk::Disk;
 use crate::disk::hostile::HostileDisk;
+use crate::disk::{Disk, OpenMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -287,4 +287,54 @@ fn a_full_disk_refuses_and_changes_nothing() {
         run.recover(Arc::new(disk), options, "after a full disk");
     }
     assert!(refused > 50, "only {refused} refusals");
+}
+
+#[test]
+fn a_destroyed_store_leaves_nothing_and_the_name_is_free() {
+    let (disk, _) = settled(small());
+    FileStore::destroy(&disk, "s").unwrap();
+    FileStore::destroy(&disk, "s").unwrap();
+    assert!(disk.list("").unwrap().is_empty());
+    let (store, recovered, _) = FileStore::open(Arc::new(disk), "s", small()).unwrap();
+    assert_eq!((recovered, store.state().last_seq), (None, 0));
+}
+
+#[test]
+fn erased_messages_are_gone_from_the_disk_after_the_checkpoint() {
+    for compress in [false, true] {
+        let disk = HostileDisk::new(4);
+        let options = FileOptions { compress, ..small() };
+        let mut store = FileStore::open(Arc::new(disk.clone()), "s", options).unwrap().0;
+        let mut model = Model { file: true, ..Model::default() };
+        for i in 0..40 {
+            let payload = if i == 7 { b"SECRET-42".repeat(3) } else { vec![i; 300] };
+            let msg = Msg { subject: b"a".to_vec(), headers: Vec::new(), payload, ts: 1 };
+            model.apply(&mut store, &Action::Append { gap: 0, msg }).unwrap();
+        }
+        let checkpoint = |store: &mut FileStore| {
+            let done = store.begin_checkpoint(1, 1, b"").unwrap().run().unwrap();
+            store.finish_checkpoint(done);
+        };
+        checkpoint(&mut store);
+        let holds = || {
+            disk.list("s").unwrap().iter().any(|f| {
+                let file = disk.open(&format!("s/{}", f.name), OpenMode::Read).unwrap();
+                let mut bytes = vec![0; f.len as usize];
+                file.read_exact_at(&mut bytes, 0).unwrap();
+                memchr::memmem::find(&bytes, b"SECRET-42").is_some()
+            })
+        };
+        assert!(holds());
+        model.apply(&mut store, &Action::Remove { seq: 8, erase: true }).unwrap();
+        for _ in 0..4 {
+            checkpoint(&mut store);
+            while store.compact_step(1000).unwrap() {}
+        }
+        assert!(!holds(), "compressed: {compress}");
+        model.check_all(&store).unwrap();
+        drop(store);
+        let (store, _, report) = FileStore::open(Arc::new(disk), "s", options).unwrap();
+        assert!(report.damaged.is_empty());
+        model.check_all(&store).unwrap();
+    }
 }

@@ -114,6 +114,26 @@ impl FileStore {
         Ok((store, None, report))
     }
 
+    /// Removes everything a store kept in `dir`, for a stream whose deletion is
+    /// committed. Does nothing if there is nothing; may be repeated after an
+    /// error. The index goes last, so that what is left of an interrupted
+    /// removal still opens (and reports what is missing).
+    pub fn destroy(disk: &dyn Disk, dir: &str) -> Result<(), StoreError> {
+        let mut files = match disk.list(dir) {
+            Ok(files) => files,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(io("listing", dir)(e)),
+        };
+        files.sort_by_key(|f| f.name.starts_with("index-"));
+        for f in files.iter().filter(|f| !f.is_dir) {
+            let path = format!("{dir}/{}", f.name);
+            disk.remove(&path).map_err(io("removing", &path))?;
+        }
+        disk.remove_dir(dir).map_err(io("removing", dir))?;
+        let parent = dir.rsplit_once('/').map_or("", |(parent, _)| parent);
+        disk.sync_dir(parent).map_err(io("syncing directory", parent))
+    }
+
     fn empty(disk: Arc<dyn Disk>, dir: &str, options: FileOptions) -> FileStore {
         FileStore {
             files: Files::new(disk),
