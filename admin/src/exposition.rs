@@ -35,7 +35,12 @@ impl Exposition {
     }
 
     /// Adds a sample; `labels` are name and value pairs.
-    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+    pub fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) -> &mut Self {
         self.0.push_str(name);
         if !labels.is_empty() {
             self.0.push('{');

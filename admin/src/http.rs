@@ -49,12 +49,7 @@ pub struct Reply {
 impl Reply {
     /// A document in JSON that any page may read.
     pub fn json(body: impl Into<Bytes>) -> Self {
-        Self {
-            status: 200,
-            content_type: "application/json",
-            any_origin: true,
-            body: body.into(),
-        }
+        Self { status: 200, content_type: "application/json", any_origin: true, body: body.into() }
     }
 
     /// Plain text with a status.
@@ -117,11 +112,7 @@ pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
     }
 }
 
-async fn connection(
-    socket: tokio::net::TcpStream,
-    peer: SocketAddr,
-    handler: Arc<impl Handler>,
-) {
+async fn connection(socket: tokio::net::TcpStream, peer: SocketAddr, handler: Arc<impl Handler>) {
     let service = service_fn(move |r: hyper::Request<Incoming>| {
         let handler = handler.clone();
         async move {

@@ -40,7 +40,9 @@ impl Query {
         match self.get(key) {
             "" => Ok(0),
             v => v.parse().map_err(|_| {
-                format!("Error decoding int for '{key}': strconv.Atoi: parsing {v:?}: invalid syntax")
+                format!(
+                    "Error decoding int for '{key}': strconv.Atoi: parsing {v:?}: invalid syntax"
+                )
             }),
         }
     }

@@ -42,7 +42,8 @@ pub fn fan(
         let mut readers = Vec::new();
         for c in subs {
             let received = &received;
-            readers.push(s.spawn(move || drain(c, line as u64, total, !queue.is_empty(), received)));
+            readers
+                .push(s.spawn(move || drain(c, line as u64, total, !queue.is_empty(), received)));
         }
         let mut writers = Vec::new();
         for _ in 0..publishers {

@@ -108,13 +108,17 @@ pub fn publish(
     Ok(sample)
 }
 
-fn parallel(
-    n: u64,
-    f: impl Fn(u64) -> Result<Histogram<u64>> + Sync,
-) -> Result<Histogram<u64>> {
+fn parallel(n: u64, f: impl Fn(u64) -> Result<Histogram<u64>> + Sync) -> Result<Histogram<u64>> {
     let mut all = histogram();
     let results: Vec<Result<Histogram<u64>>> = thread::scope(|s| {
-        let threads: Vec<_> = (0..n).map(|id| s.spawn({ let f = &f; move || f(id) })).collect();
+        let threads: Vec<_> = (0..n)
+            .map(|id| {
+                s.spawn({
+                    let f = &f;
+                    move || f(id)
+                })
+            })
+            .collect();
         threads.into_iter().map(|t| t.join().expect("a worker does not panic")).collect()
     });
     for r in results {

@@ -74,12 +74,15 @@ impl Summary {
                 Some(s) => s.seconds.map_or_else(|| rate(s.rate), |t| format!("{t:.2} s")),
             };
             let cpu = |s: Option<&Sample>| s.map_or("–".into(), |s| format!("{:.2}", s.cpu_us));
-            let lat = |s: Option<&Sample>| match s.and_then(|s| Some((s.p50_us?, s.p99_us?, s.p999_us?))) {
+            let lat = |s: Option<&Sample>| match s
+                .and_then(|s| Some((s.p50_us?, s.p99_us?, s.p999_us?)))
+            {
                 Some((a, b, c)) => format!("{a:.0} / {b:.0} / {c:.0}"),
                 None => "–".into(),
             };
-            let rss =
-                |s: Option<&Sample>| s.map_or("–".into(), |s| format!("{:.0}", s.rss as f64 / 1048576.0));
+            let rss = |s: Option<&Sample>| {
+                s.map_or("–".into(), |s| format!("{:.0}", s.rss as f64 / 1048576.0))
+            };
             let x = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.2}"));
             let _ = writeln!(
                 out,

@@ -1,1 +1,23 @@
-//! Placeholder head, replaced by the crate's first module.
+//! The shell of Gust: everything that touches sockets, the clock, signals and
+//! threads. It moves bytes and executes effects; what is hard is decided in the
+//! pure crates below `server/crates` and in the storage and raft engines.
+
+pub mod account;
+pub mod client;
+pub mod client_registry;
+pub mod clock;
+pub mod connection;
+pub mod files;
+pub mod identity;
+pub mod jetstream;
+pub mod listener;
+pub mod log;
+pub mod monitor;
+pub mod route;
+pub mod run;
+pub mod server;
+pub mod shard;
+pub mod signals;
+pub mod stats;
+pub mod subscription;
+pub mod system;

@@ -1,2 +1,30 @@
-//! Entry point.
-fn main() {}
+//! The `gust` binary. Under the name `nats-server` it behaves as that program
+//! does (contract/core.md §3).
+
+use gust_config::cli::{self, CliOutcome};
+use gust_server::run;
+use std::io::Write;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args();
+    let argv0 = args.next().unwrap_or_default();
+    let program = std::path::Path::new(&argv0)
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or("gust")
+        .to_owned();
+    let args: Vec<String> = args.collect();
+    match cli::parse(&program, args) {
+        CliOutcome::Print { stdout, stderr, exit } => {
+            let _ = std::io::stdout().write_all(stdout.as_bytes());
+            let _ = std::io::stderr().write_all(stderr.as_bytes());
+            ExitCode::from(exit)
+        }
+        CliOutcome::Signal(request) => run::signal(&program, &request),
+        CliOutcome::Run(options) => run::run(&program, &options),
+    }
+}

@@ -1,0 +1,164 @@
+//! PUB and HPUB: permission, match, delivery, and the 503 when nobody listens.
+
+use super::session::Session;
+use crate::account::AccountState;
+use crate::client::Client;
+use crate::clock;
+use crate::route::{Message, Origin};
+use crate::stats::add;
+use bytes::Bytes;
+use gust_account::{Permissions, ResponseGrants};
+use gust_subject::Mapped;
+use gust_wire::client::encode;
+use gust_wire::client::{ErrText, PubOp};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Verdicts kept per connection. Full: forgotten as a whole.
+const MAX_VERDICTS: usize = 1024;
+/// Bytes of reply grants per connection. Full: the oldest are forgotten.
+const GRANT_BYTES: usize = 1 << 20;
+
+/// Publish rights of one connection, with the verdicts it asked for already.
+#[derive(Default)]
+pub struct Rights {
+    /// Rules, if there are any.
+    pub permissions: Option<Arc<Permissions>>,
+    verdicts: HashMap<Bytes, bool>,
+}
+
+impl Rights {
+    /// Replaces the rules.
+    pub fn set(&mut self, client: &Client, permissions: Option<Arc<Permissions>>, seed: u64) {
+        let grants = permissions
+            .as_ref()
+            .and_then(|p| p.responses())
+            .map(|r| ResponseGrants::new(r, GRANT_BYTES, seed));
+        client.set_grants(grants);
+        self.permissions = permissions;
+        self.verdicts.clear();
+    }
+
+    fn may_publish(&mut self, client: &Client, subject: &[u8]) -> bool {
+        let Some(p) = &self.permissions else { return true };
+        if let Some(v) = self.verdicts.get(subject)
+            && *v
+        {
+            return true;
+        }
+        let allowed = p.can_publish(subject);
+        if allowed {
+            if self.verdicts.len() >= MAX_VERDICTS {
+                self.verdicts.clear();
+            }
+            self.verdicts.insert(Bytes::copy_from_slice(subject), true);
+            return true;
+        }
+        client.take_grant(subject, clock::now())
+    }
+}
+
+impl Session {
+    /// Handles one PUB or HPUB; `chunk` is the buffer the operation points into.
+    pub fn publish(&mut self, op: &PubOp<'_>, chunk: &Bytes, account: &Arc<AccountState>) {
+        let size = op.headers.len() + op.payload.len();
+        add(&self.shard.stats.in_msgs, 1);
+        add(&self.shard.stats.in_bytes, size as u64);
+        self.client.count_in(1, size as u64);
+        if self.pedantic && !gust_subject::valid_publish(op.subject) {
+            self.send(|out| ErrText::InvalidPublishSubject.put_line(out));
+        }
+        let mapped = self.mapped(op.subject);
+        let subject: &[u8] = match &mapped {
+            Mapped::Unchanged => op.subject,
+            Mapped::To(s) => s,
+            Mapped::Lost => return,
+        };
+        if !self.allowed(subject, op.reply) {
+            return;
+        }
+        if self.verbose {
+            self.send(|out| out.extend_from_slice(b"+OK\r\n"));
+        }
+        let message = Message {
+            subject,
+            reply: op.reply,
+            headers: op.headers,
+            payload: op.payload,
+            size_text: (op.header_text, op.size_text),
+            owner: Some(chunk),
+        };
+        // Acks and inbox replies use each subject once: caching them would only
+        // push out what is worth keeping.
+        let once = subject.starts_with(b"$JS.ACK.") || subject.starts_with(b"_INBOX.");
+        let origin_client = self.client.clone();
+        let origin = Origin::Client(&origin_client);
+        let routed = if once {
+            let mut found = self.shard.scratch.take();
+            account.interest.read().matches(subject, &mut found);
+            let r = self.shard.route(account, &found, &message, origin, b"");
+            found.clear();
+            self.shard.scratch.replace(found);
+            r
+        } else {
+            let found = self.cache.lookup(&account.interest, subject);
+            self.shard.route(account, found, &message, origin, b"")
+        };
+        if routed.fullest > self.shard.server.stall_at() {
+            self.stall = true;
+        }
+        if routed.delivered == 0 && self.no_responders && !op.reply.is_empty() {
+            self.no_responder(subject, op.reply, account);
+        }
+    }
+
+    /// The subject after the account's mappings.
+    fn mapped(&self, subject: &[u8]) -> Mapped {
+        match &self.identity {
+            Some(i) if !i.account.mappings.is_empty() => {
+                i.account.mappings.map(subject, "", self.shard.rng.next())
+            }
+            _ => Mapped::Unchanged,
+        }
+    }
+
+    fn allowed(&mut self, subject: &[u8], reply: &[u8]) -> bool {
+        if self.rights.permissions.is_some() && !self.rights.may_publish(&self.client, subject) {
+            let text = String::from_utf8_lossy(subject).into_owned();
+            tracing::error!("{} - Publish Violation - Subject \"{text}\"", self.client.label());
+            self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
+            return false;
+        }
+        // Subjects through which the server recognises its own replies.
+        let reserved: &[&[u8]] = &[b"_R_.", b"$JS.ACK.", b"_GR_."];
+        if !reply.is_empty() && reserved.iter().any(|p| reply.starts_with(p)) {
+            self.send(|out| ErrText::ReplyViolation { reply }.put_line(out));
+            return false;
+        }
+        if subject.starts_with(b"_GR_.") || (subject.starts_with(b"$NRG.") && !self.is_system()) {
+            self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
+            return false;
+        }
+        true
+    }
+
+    /// Whether it is bound to the system account.
+    pub fn is_system(&self) -> bool {
+        self.account.as_ref().is_some_and(|a| self.shard.server.is_system(a))
+    }
+
+    /// 503 to the requester, if it listens for the reply on this connection.
+    fn no_responder(&self, subject: &[u8], reply: &[u8], account: &Arc<AccountState>) {
+        let mut found = self.shard.scratch.take();
+        account.interest.read().matches(reply, &mut found);
+        let mine =
+            found.plain.iter().find(|s| s.client().is_some_and(|c| c.cid == self.client.cid));
+        if let Some(sub) = mine {
+            if sub.take() != crate::subscription::Take::No {
+                self.send(|out| encode::no_responders(out, reply, &sub.sid, subject));
+            }
+        }
+        found.clear();
+        self.shard.scratch.replace(found);
+    }
+}

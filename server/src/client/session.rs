@@ -1,0 +1,399 @@
+//! The task that owns a client's socket: reads, hands operations on, keeps the
+//! timers, and closes.
+
+use super::{Client, signal};
+use crate::account::AccountState;
+use crate::clock;
+use crate::connection::outbound::{Flushed, Outbound, Pushed};
+use crate::connection::reason::CloseReason;
+use crate::server::CLOSE_DRAIN;
+use crate::shard::mailbox::AcceptFacts;
+use crate::shard::{READ_CHUNK, Shard};
+use crate::subscription::Subscription;
+use bytes::{Buf, Bytes, BytesMut};
+use gust_account::decision::Secret;
+use gust_account::{Identity, Refusal};
+use gust_interest::MatchCache;
+use gust_wire::client::ErrText;
+use hashbrown::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Bytes of subjects and results one connection's match cache may hold. Full:
+/// the older half is dropped.
+const MATCH_CACHE_BYTES: usize = 256 * 1024;
+/// First PING after CONNECT (contract core.md §1.8), ns; up to 20 % is added.
+const FIRST_PING: i64 = 2_000_000_000;
+
+/// A client connection as its owner sees it.
+pub struct Session {
+    /// The shared half.
+    pub client: Arc<Client>,
+    /// The shard that runs this task.
+    pub shard: Rc<Shard>,
+    /// Account it is bound to; `None` before login.
+    pub account: Option<Arc<AccountState>>,
+    /// Who it is.
+    pub identity: Option<Identity>,
+    /// Its subscriptions by sid.
+    pub subs: HashMap<Bytes, Arc<Subscription>>,
+    /// Matches of subjects it publishes to.
+    pub cache: MatchCache<Arc<Subscription>>,
+    /// Reply subjects it may answer (`allow_responses`), and cached verdicts.
+    pub rights: super::publish::Rights,
+    /// CONNECT `verbose`.
+    pub verbose: bool,
+    /// CONNECT `pedantic`.
+    pub pedantic: bool,
+    /// CONNECT `no_responders`.
+    pub no_responders: bool,
+    /// CONNECT `protocol`.
+    pub protocol: i64,
+    /// Effective payload limit.
+    pub max_payload: usize,
+    /// Effective subscription limit; 0 = none.
+    pub max_subs: usize,
+    /// The nonce offered in INFO.
+    pub nonce: Option<String>,
+    /// The second INFO went out.
+    pub info_sent: bool,
+    /// Publishing must pause: a receiver's queue is nearly full.
+    pub stall: bool,
+    partial: BytesMut,
+    need: usize,
+    pings_out: u32,
+    ping_sent: i64,
+    auth_deadline: i64,
+    next_ping: i64,
+    connected: bool,
+}
+
+/// What stopped the parsing of a chunk.
+pub enum Stop {
+    /// Needs more bytes (this many in all).
+    Incomplete(usize),
+    /// Close now.
+    Close(CloseReason),
+    /// A password must be checked on a worker before going on.
+    Password(Box<PasswordCheck>),
+}
+
+/// A bcrypt comparison to be made on a worker.
+pub struct PasswordCheck {
+    /// Configured hash.
+    pub hash: Secret,
+    /// What the client sent.
+    pub candidate: Secret,
+    /// Who it is if they match.
+    pub then: Identity,
+    /// Why it is refused if not.
+    pub otherwise: Refusal,
+}
+
+/// Takes an accepted socket over.
+pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts) {
+    let Ok(addr) = socket.peer_addr() else { return };
+    let Ok(socket) = TcpStream::from_std(socket) else { return };
+    let server = &shard.server;
+    let options = server.options.load();
+    let now = clock::now();
+    let cid = server.next_cid();
+    let out = Outbound::new(socket, options.limits.max_pending as usize);
+    let client = Arc::new(Client::new(cid, addr, shard.id, now, out));
+    let nonce = server.nonce();
+    let info = server.info_line(&client, nonce.as_deref(), None);
+    let _ = client.out.push(|out| out.extend_from_slice(&info));
+    if facts.over_limit {
+        let _ = client.out.push(|out| ErrText::MaximumConnections.put_line(out));
+        tracing::error!("{} - maximum connections exceeded", client.label());
+        client.out.close();
+        tokio::task::spawn_local(async move {
+            drain(&client).await;
+        });
+        return;
+    }
+    server.clients.insert(&client);
+    tracing::debug!("{} - Client connection created", client.label());
+    let mut session = Session {
+        account: None,
+        identity: None,
+        subs: HashMap::new(),
+        cache: MatchCache::new(MATCH_CACHE_BYTES, shard.rng.next()),
+        rights: super::publish::Rights::default(),
+        verbose: true,
+        pedantic: true,
+        no_responders: false,
+        protocol: 0,
+        max_payload: options.limits.max_payload as usize,
+        max_subs: options.limits.max_subscriptions.max(0) as usize,
+        nonce,
+        info_sent: false,
+        stall: false,
+        partial: BytesMut::new(),
+        need: 0,
+        pings_out: 0,
+        ping_sent: 0,
+        auth_deadline: i64::MAX,
+        next_ping: now + options.limits.ping_interval_ns.min(FIRST_PING + jitter(shard)),
+        connected: false,
+        shard: shard.clone(),
+        client,
+    };
+    session.login_without_connect();
+    if session.account.is_none() {
+        session.auth_deadline = now + server.auth_timeout();
+    }
+    session.arm();
+    shard.flush(&session.client);
+    tokio::task::spawn_local(session.run());
+}
+
+fn jitter(shard: &Shard) -> i64 {
+    (shard.rng.next() % (FIRST_PING as u64 / 5)) as i64
+}
+
+impl Session {
+    async fn run(mut self) {
+        let reason = loop {
+            match self.wait().await {
+                Ok(()) => {}
+                Err(reason) => break reason,
+            }
+        };
+        self.end(reason).await;
+    }
+
+    /// Waits for something to do and does it.
+    async fn wait(&mut self) -> Result<(), CloseReason> {
+        let client = self.client.clone();
+        self.signals(client.take_signals())?;
+        let blocked = client.out.blocked_since().is_some();
+        let socket = client.out.socket();
+        tokio::select! {
+            () = client.signalled() => return Ok(()),
+            r = socket.writable(), if blocked => {
+                r.map_err(|_| CloseReason::WriteError)?;
+                if client.out.flush(true) == Flushed::Failed {
+                    return Err(CloseReason::WriteError);
+                }
+                return Ok(());
+            }
+            r = socket.readable() => r.map_err(|_| CloseReason::ReadError)?,
+        }
+        let full = self.read().await?;
+        if self.stall {
+            self.stall = false;
+            client.stalls.fetch_add(1, Relaxed);
+            crate::stats::add(&self.shard.stats.stalled_clients, 1);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        } else if full {
+            // More is waiting, but others and the flush come first.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Reads once and processes what came. True if the buffer was filled.
+    async fn read(&mut self) -> Result<bool, CloseReason> {
+        let own = !self.partial.is_empty();
+        let mut buf = if own {
+            let mut b = std::mem::take(&mut self.partial);
+            let missing = self.need.saturating_sub(b.len());
+            b.reserve(missing.max(4096));
+            b
+        } else {
+            self.shard.take_read_buf()
+        };
+        let had = buf.len();
+        let room = if own { buf.capacity() - had } else { READ_CHUNK };
+        let result = {
+            let mut limited = bytes::BufMut::limit(&mut buf, room);
+            self.client.out.socket().try_read_buf(&mut limited)
+        };
+        match result {
+            Ok(0) => return Err(CloseReason::ClientClosed),
+            Ok(n) => {
+                self.client.last_activity.store(clock::now(), Relaxed);
+                let full = n == room;
+                if own && buf.len() < self.need {
+                    self.partial = buf;
+                    return Ok(full);
+                }
+                let chunk = buf.split().freeze();
+                if !own {
+                    self.shard.put_read_buf(buf);
+                }
+                self.consume(chunk).await?;
+                Ok(full)
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if own {
+                    self.partial = buf;
+                } else {
+                    self.shard.put_read_buf(buf);
+                }
+                Ok(false)
+            }
+            Err(_) => Err(CloseReason::ReadError),
+        }
+    }
+
+    async fn consume(&mut self, mut chunk: Bytes) -> Result<(), CloseReason> {
+        loop {
+            let (used, stop) = self.process(&chunk);
+            chunk.advance(used);
+            match stop {
+                None => return Ok(()),
+                Some(Stop::Close(reason)) => return Err(reason),
+                Some(Stop::Incomplete(need)) => {
+                    let mut keep = BytesMut::with_capacity(need.min(64 * 1024).max(chunk.len()));
+                    keep.extend_from_slice(&chunk);
+                    self.partial = keep;
+                    self.need = need;
+                    return Ok(());
+                }
+                Some(Stop::Password(check)) => {
+                    let PasswordCheck { hash, candidate, then, otherwise } = *check;
+                    let matches = tokio::task::spawn_blocking(move || {
+                        gust_account::secret::bcrypt_matches(&hash.0, &candidate.0)
+                    });
+                    let matches = matches.await.unwrap_or(false);
+                    self.password_checked(matches, then, &otherwise)?;
+                }
+            }
+        }
+    }
+
+    fn signals(&mut self, bits: u8) -> Result<(), CloseReason> {
+        if bits == 0 {
+            return Ok(());
+        }
+        if bits & signal::CLOSE != 0 {
+            return Err(self.client.close_reason().unwrap_or(CloseReason::ClientClosed));
+        }
+        if bits & signal::TIMER != 0 {
+            self.on_timer()?;
+        }
+        if bits & signal::INFO != 0 && self.info_sent && self.protocol >= 1 {
+            self.send_info(false);
+        }
+        if bits & signal::PING != 0 && self.info_sent {
+            self.ping(clock::now());
+        }
+        if bits & signal::LAME_DUCK != 0 && self.protocol >= 1 {
+            self.send_info(true);
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self) -> Result<(), CloseReason> {
+        let now = clock::now();
+        let options = self.shard.server.options.load();
+        if self.account.is_none() && now >= self.auth_deadline {
+            self.send(|out| ErrText::AuthenticationTimeout.put_line(out));
+            tracing::error!("{} - Authentication Timeout", self.client.label());
+            return Err(CloseReason::AuthenticationTimeout);
+        }
+        if let Some(since) = self.client.out.blocked_since()
+            && since.elapsed().as_nanos() as i64 > options.limits.write_deadline_ns
+        {
+            if let Some(account) = &self.account {
+                self.shard.server.slow_consumer(
+                    account,
+                    &self.client,
+                    CloseReason::SlowConsumerWriteDeadline,
+                );
+            }
+            return Err(CloseReason::SlowConsumerWriteDeadline);
+        }
+        if now >= self.next_ping {
+            let idle = now - self.client.last_activity.load(Relaxed);
+            let quiet = idle >= options.limits.ping_interval_ns;
+            if self.pings_out > options.limits.ping_max as u32 {
+                self.send(|out| ErrText::StaleConnection.put_line(out));
+                crate::stats::add(&self.shard.stats.stale_connections, 1);
+                tracing::debug!("{} - Stale Client Connection - Closing", self.client.label());
+                return Err(CloseReason::StaleConnection);
+            }
+            // The first PING measures the round trip; later ones are skipped
+            // while the client shows life by itself.
+            if quiet || self.client.rtt.load(Relaxed) == 0 || self.pings_out > 0 {
+                self.ping(now);
+            }
+            self.client.out.shrink();
+            self.next_ping = now + options.limits.ping_interval_ns;
+        }
+        self.arm();
+        Ok(())
+    }
+
+    /// Sends a PING to measure the round trip and to see whether it lives.
+    pub fn ping(&mut self, now: i64) {
+        self.pings_out += 1;
+        self.ping_sent = now;
+        self.send(|out| out.extend_from_slice(b"PING\r\n"));
+    }
+
+    /// A PONG came.
+    pub fn ponged(&mut self) {
+        if self.pings_out > 0 {
+            self.client.rtt.store((clock::now() - self.ping_sent).max(1), Relaxed);
+        }
+        self.pings_out = 0;
+    }
+
+    /// Called once CONNECT was accepted: the first PING comes soon after.
+    pub fn on_connected(&mut self) {
+        self.connected = true;
+        self.auth_deadline = i64::MAX;
+        let interval = self.shard.server.options.load().limits.ping_interval_ns;
+        self.next_ping = clock::now() + interval.min(FIRST_PING + jitter(&self.shard));
+        self.arm();
+    }
+
+    fn arm(&self) {
+        let mut at = self.next_ping.min(self.auth_deadline);
+        // A blocked queue is looked at often enough to keep the write deadline.
+        if self.client.out.blocked_since().is_some() {
+            at = at.min(clock::now() + 1_000_000_000);
+        }
+        self.shard.timers.borrow_mut().set(&self.client, at);
+    }
+
+    /// Queues protocol bytes for the peer.
+    pub fn send(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.client.out.push(encode) == Pushed::MustFlush {
+            self.shard.touch(self.client.clone());
+        }
+    }
+
+    async fn end(mut self, reason: CloseReason) {
+        self.client.close(reason);
+        self.client.out.close();
+        self.drop_subscriptions();
+        self.shard.server.disconnected(&self.client, self.account.as_ref(), reason);
+        tracing::debug!("{} - Client connection closed: {reason}", self.client.label());
+        drain(&self.client).await;
+    }
+}
+
+/// Gives the last bytes (an -ERR, say) a moment to leave.
+async fn drain(client: &Client) {
+    let _ = tokio::time::timeout(CLOSE_DRAIN, async {
+        loop {
+            match client.out.flush(true) {
+                Flushed::Blocked => {
+                    if client.out.socket().writable().await.is_err() {
+                        return;
+                    }
+                }
+                Flushed::Done | Flushed::Failed => return,
+            }
+        }
+    })
+    .await;
+}

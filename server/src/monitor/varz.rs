@@ -1,0 +1,138 @@
+//! `/varz`: the server at a glance (contract/monitoring.md §1.2).
+
+use super::text::uptime;
+use crate::clock::{self, rfc3339};
+use crate::server::{COMPATIBLE, Server};
+use serde_json::{Map, Value, json};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The document.
+pub async fn varz(server: &Server) -> Value {
+    let o = server.options.load_full();
+    let now = clock::now();
+    let s = &server.stats;
+    let usage = usage();
+    let mut m = Map::new();
+    identity(server, &mut m);
+    let mut put = |k: &str, v: Value| {
+        m.insert(k.to_owned(), v);
+    };
+    put("max_connections", o.limits.max_connections.into());
+    if o.limits.max_subscriptions > 0 {
+        put("max_subscriptions", o.limits.max_subscriptions.into());
+    }
+    put("ping_interval", o.limits.ping_interval_ns.into());
+    put("ping_max", o.limits.ping_max.into());
+    let listening = server.listening.get().cloned().unwrap_or_default();
+    put("http_host", listening.monitor.map_or(o.http.host.clone(), |a| a.ip().to_string()).into());
+    put("http_port", listening.monitor.map_or(0, |a| a.port()).into());
+    put("http_base_path", base_path(&o.http.base_path).into());
+    put("https_port", 0.into());
+    put("auth_timeout", (o.authorization.timeout_ns as f64 / 1e9).into());
+    put("max_control_line", o.limits.max_control_line.into());
+    put("max_payload", o.limits.max_payload.into());
+    put("max_pending", o.limits.max_pending.into());
+    for block in ["cluster", "gateway", "leaf", "mqtt", "websocket"] {
+        put(block, json!({}));
+    }
+    put("jetstream", crate::monitor::jsz::varz_block(server).await);
+    put("tls_timeout", 2.into());
+    put("write_deadline", o.limits.write_deadline_ns.into());
+    put("start", rfc3339(server.start).into());
+    put("now", rfc3339(now).into());
+    put("uptime", uptime(now - server.start).into());
+    put("mem", usage.rss.into());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    put("cores", cores.into());
+    put("gomaxprocs", server.shard_count().into());
+    put("cpu", cpu_percent(usage.cpu_seconds, now - server.start).into());
+    put("connections", server.clients.len().into());
+    put("total_connections", s.total_connections.load(Relaxed).into());
+    for zero in ["routes", "remotes", "leafnodes"] {
+        put(zero, 0.into());
+    }
+    for (name, value) in [
+        ("in_msgs", &s.in_msgs),
+        ("out_msgs", &s.out_msgs),
+        ("in_bytes", &s.in_bytes),
+        ("out_bytes", &s.out_bytes),
+        ("in_client_msgs", &s.in_msgs),
+        ("out_client_msgs", &s.out_msgs),
+        ("in_client_bytes", &s.in_bytes),
+        ("out_client_bytes", &s.out_bytes),
+        ("slow_consumers", &s.slow_consumers),
+        ("stale_connections", &s.stale_connections),
+        ("stalled_clients", &s.stalled_clients),
+    ] {
+        put(name, value.load(Relaxed).into());
+    }
+    put("subscriptions", s.subscriptions.load(Relaxed).max(0).into());
+    put("http_req_stats", json!(*server.http_requests.lock()));
+    put("config_load_time", rfc3339(server.config_loaded).into());
+    put("config_digest", server.config_digest.as_str().into());
+    if !o.server_tags.is_empty() {
+        put("tags", json!(o.server_tags));
+    }
+    if !o.server_metadata.is_empty() {
+        put("metadata", json!(o.server_metadata));
+    }
+    put("system_account", server.system_account().name.as_str().into());
+    let slow = s.slow_consumers.load(Relaxed);
+    put("slow_consumer_stats", json!({"clients": slow, "routes": 0, "gateways": 0, "leafs": 0}));
+    let stale = s.stale_connections.load(Relaxed);
+    put(
+        "stale_connection_stats",
+        json!({"clients": stale, "routes": 0, "gateways": 0, "leafs": 0}),
+    );
+    Value::Object(m)
+}
+
+fn identity(server: &Server, m: &mut Map<String, Value>) {
+    let o = server.options.load();
+    let mut put = |k: &str, v: Value| {
+        m.insert(k.to_owned(), v);
+    };
+    put("server_id", server.id.as_str().into());
+    put("server_name", server.name.as_str().into());
+    put("version", COMPATIBLE.into());
+    put("proto", 1.into());
+    put("go", concat!("gust ", env!("CARGO_PKG_VERSION")).into());
+    put("host", o.listen.host.as_str().into());
+    put("port", server.client_port().into());
+    if server.rules.load().auth_required(gust_account::ConnectionKind::Standard) {
+        put("auth_required", true.into());
+    }
+}
+
+fn base_path(path: &str) -> String {
+    if path.is_empty() { "/".to_owned() } else { path.to_owned() }
+}
+
+/// What the process uses, from the kernel's books.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Resident memory in bytes.
+    pub rss: u64,
+    /// CPU time of all threads since start, in seconds.
+    pub cpu_seconds: f64,
+}
+
+/// Reads `/proc/self/stat`; zeros where that is not possible.
+pub fn usage() -> Usage {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return Usage::default() };
+    // The command name may hold blanks: fields count from behind its bracket.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return Usage::default() };
+    let field = |n: usize| -> u64 {
+        rest.split_ascii_whitespace().nth(n).and_then(|f| f.parse().ok()).unwrap_or(0)
+    };
+    let ticks = rustix::param::clock_ticks_per_second().max(1) as f64;
+    Usage {
+        rss: field(21) * rustix::param::page_size() as u64,
+        cpu_seconds: (field(11) + field(12)) as f64 / ticks,
+    }
+}
+
+fn cpu_percent(cpu_seconds: f64, uptime_ns: i64) -> f64 {
+    let percent = cpu_seconds / (uptime_ns.max(1) as f64 / 1e9) * 100.0;
+    (percent * 100.0).round() / 100.0
+}

@@ -1,0 +1,216 @@
+//! From command line to running server and back to an exit code.
+
+use crate::log::{Log, LogOptions};
+use crate::server::{COMPATIBLE, Listening, Server};
+use crate::{clock, files, jetstream, listener, monitor, shard, signals, system};
+use gust_account::AccountSet;
+use gust_config::cli::{CliOptions, SignalRequest};
+use gust_config::{LoadError, Options};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// `--signal`: sends it and ends.
+pub fn signal(program: &str, request: &SignalRequest) -> ExitCode {
+    match signals::send(request, program) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => complain(program, &e),
+    }
+}
+
+/// A configuration ready to start with.
+struct Loaded {
+    options: Options,
+    digest: String,
+    warnings: Vec<String>,
+}
+
+/// Checks the configuration (`-t`) or runs the server.
+pub fn run(program: &str, cli: &CliOptions) -> ExitCode {
+    let loaded = match load(cli) {
+        Ok(Some(l)) => l,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(line) => {
+            eprintln!("{line}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = match open_log(&loaded.options) {
+        Ok(l) => l,
+        Err(e) => {
+            let file = &loaded.options.log.file;
+            return complain(program, &format!("opening log file {file}: {e}"));
+        }
+    };
+    log.install();
+    match serve(program, loaded, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            log.fatal(&e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the file, applies flags and defaults, checks everything. `None`: only
+/// a check was wanted and it passed. An error is the line to print.
+fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
+    let (mut options, digest, warnings) = match &cli.config_file {
+        None => (Options::default(), String::new(), Vec::new()),
+        Some(path) => {
+            let mut loader = read_file;
+            let env = |k: &str| std::env::var(k).ok();
+            let loaded =
+                gust_config::load(path, &mut loader, &env).map_err(|e| cli.error_line(&e))?;
+            if cli.check_config {
+                loaded.check().map_err(|e| cli.error_line(&e))?;
+                eprint!("{}", cli.valid_line(&loaded.digest));
+                return Ok(None);
+            }
+            let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+            (loaded.options, loaded.digest, warnings)
+        }
+    };
+    options.apply_cli(&cli.flags).map_err(|e| cli.error_line(&e))?;
+    options.apply_defaults();
+    gust_config::validate_start(&options).map_err(|e| cli.error_line(&e))?;
+    Ok(Some(Loaded { options, digest, warnings }))
+}
+
+fn complain(program: &str, text: &str) -> ExitCode {
+    eprintln!("{program}: {text}");
+    ExitCode::FAILURE
+}
+
+fn read_file(path: &str) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => LoadError::not_found(path),
+        _ => LoadError(format!("open {path}: {e}")),
+    })
+}
+
+fn open_log(o: &Options) -> std::io::Result<Log> {
+    Log::open(LogOptions {
+        file: (!o.log.file.is_empty()).then(|| o.log.file.clone().into()),
+        size_limit: o.log.size_limit.max(0) as u64,
+        max_files: o.log.max_files.max(0) as usize,
+        time: o.log.time,
+        utc: o.log.time_utc,
+        debug: o.log.debug,
+        trace: o.log.trace,
+    })
+}
+
+/// Starts everything, waits for the end, stops everything.
+fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
+    let Loaded { options, digest, warnings } = loaded;
+    let rules = AccountSet::from_options(&options).map_err(|e| e.to_string())?;
+    let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let server = Server::new(options, rules, digest, shards);
+    greet(&server, &warnings);
+    let options = server.options.load_full();
+    if !options.pid_file.is_empty() {
+        files::write_pid(&options.pid_file)
+            .map_err(|e| format!("writing pid file {}: {e}", options.pid_file))?;
+    }
+    let recovered = jetstream::start(&server)?;
+    let threads = start_shards(&server)?;
+    if let Some(recovered) = recovered {
+        jetstream::hand_over(&server, recovered);
+    }
+    system::services::start(&server);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("starting the main runtime: {e}"))?;
+    let result = runtime.block_on(main_loop(program, &server, log));
+    server.stop();
+    for t in threads {
+        let _ = t.join();
+    }
+    jetstream::stop(&server);
+    tracing::info!("Server Exiting..");
+    result
+}
+
+fn greet(server: &Server, warnings: &[String]) {
+    let o = server.options.load();
+    tracing::info!("Starting gust (compatible with nats-server {COMPATIBLE})");
+    tracing::info!("  Version:  {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!("  Name:     {}", server.name);
+    tracing::info!("  ID:       {}", server.id);
+    if !server.config_digest.is_empty() {
+        tracing::info!("  Config:   {}", server.config_digest);
+    }
+    for w in warnings {
+        tracing::warn!("{w}");
+    }
+    let inactive = o.inactive();
+    if !inactive.is_empty() {
+        tracing::warn!(
+            "Configured but not active in this version: {}. These settings were checked and have \
+             no effect",
+            inactive.join(", ")
+        );
+    }
+}
+
+fn start_shards(server: &Arc<Server>) -> Result<Vec<std::thread::JoinHandle<()>>, String> {
+    let (tx, rx) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    for id in 0..server.shard_count() {
+        let (server, tx) = (server.clone(), tx.clone());
+        let t = std::thread::Builder::new()
+            .name(format!("gust-shard-{id}"))
+            .spawn(move || shard::run(id, server, tx))
+            .map_err(|e| format!("starting shard {id}: {e}"))?;
+        threads.push(t);
+    }
+    for _ in &threads {
+        rx.recv().map_err(|_| "a shard did not start".to_owned())?;
+    }
+    Ok(threads)
+}
+
+async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(), String> {
+    let o = server.options.load_full();
+    let clients = listener::bind(&o.listen.host, o.listen.port).map_err(|e| {
+        format!("Error listening on port: {}:{}, {e}", o.listen.host, o.listen.port)
+    })?;
+    let client_addr = clients.local_addr().map_err(|e| e.to_string())?;
+    let monitor = if o.http.port != 0 {
+        let host = if o.http.host.is_empty() { &o.listen.host } else { &o.http.host };
+        let l = listener::bind(host, o.http.port)
+            .map_err(|e| format!("Can't listen to the monitor port {host}:{}: {e}", o.http.port))?;
+        Some(l)
+    } else {
+        None
+    };
+    let monitor_addr = monitor.as_ref().and_then(|l| l.local_addr().ok());
+    let _ = server.listening.set(Listening { client: Some(client_addr), monitor: monitor_addr });
+    if let (Some(l), Some(addr)) = (monitor, monitor_addr) {
+        tracing::info!("Starting http monitor on {addr}");
+        let l = tokio::net::TcpListener::from_std(l).map_err(|e| e.to_string())?;
+        tokio::spawn(gust_admin::http::serve(
+            l,
+            monitor::Monitor::new(server.clone(), &o.http.base_path),
+        ));
+    }
+    let accepting = tokio::spawn(listener::accept(server.clone(), clients));
+    tracing::info!("Listening for client connections on {client_addr}");
+    tracing::info!("Server is ready");
+    let _ports = if o.ports_file_dir.is_empty() {
+        None
+    } else {
+        files::PortsFile::write(&o.ports_file_dir, program, server)
+            .map_err(|e| tracing::error!("writing ports file to {}: {e}", o.ports_file_dir))
+            .ok()
+    };
+    let ended = signals::run(server, log, move || accepting.abort())
+        .await
+        .map_err(|e| format!("listening for signals: {e}"))?;
+    if ended == signals::Ended::Shutdown {
+        tracing::info!("Initiating Shutdown...");
+    }
+    let _ = clock::now();
+    Ok(())
+}

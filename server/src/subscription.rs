@@ -1,0 +1,99 @@
+//! A subscription: who asked for which subject, and where its messages go.
+
+use crate::client::Client;
+use crate::route::OwnedMessage;
+use crate::shard::mailbox::StreamCall;
+use bytes::Bytes;
+use gust_account::DeliveryFilter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// One entry of an account's interest.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Subject or wildcard subject.
+    pub subject: Bytes,
+    /// Queue group, or empty.
+    pub queue: Bytes,
+    /// The client's own name for it.
+    pub sid: Bytes,
+    /// Unique in the process; orders and identifies entries of the interest.
+    pub id: u64,
+    /// Where messages go.
+    pub target: Target,
+    /// Messages after which it ends; 0 = never.
+    pub max: AtomicU64,
+    /// Messages delivered since SUB.
+    pub delivered: AtomicU64,
+    /// Ended, though a cached match may still name it.
+    pub closed: AtomicBool,
+    /// Subjects it must not see although it asked wider (contract core.md §4.3).
+    pub filter: Option<DeliveryFilter>,
+}
+
+/// Where the messages of a subscription go.
+#[derive(Debug)]
+pub enum Target {
+    /// To a client's outbound queue.
+    Client(Arc<Client>),
+    /// To a stream on the shard that owns it.
+    Stream {
+        /// Owning shard.
+        shard: usize,
+        /// The stream's raft group.
+        group: u64,
+        /// What the message means to the stream.
+        call: StreamCall,
+    },
+    /// To a service of the server itself.
+    Service(Service),
+    /// To a task of the server; dropped when the channel is full.
+    Channel(tokio::sync::mpsc::Sender<OwnedMessage>),
+}
+
+/// Services the server answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// `$JS.API.>` and its domain form.
+    JetStreamApi,
+    /// `$SYS.REQ.>` of ordinary accounts and of the system account.
+    System,
+}
+
+/// Outcome of counting a delivery against `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// Deliver.
+    Yes,
+    /// Deliver, and it was the last one: the subscription has ended.
+    Last,
+    /// Ended before.
+    No,
+}
+
+impl Subscription {
+    /// Counts one delivery.
+    pub fn take(&self) -> Take {
+        if self.closed.load(Relaxed) {
+            return Take::No;
+        }
+        let max = self.max.load(Relaxed);
+        let n = self.delivered.fetch_add(1, Relaxed) + 1;
+        if max == 0 || n < max {
+            Take::Yes
+        } else if n == max {
+            self.closed.store(true, Relaxed);
+            Take::Last
+        } else {
+            Take::No
+        }
+    }
+
+    /// The client that made it, if a client did.
+    pub fn client(&self) -> Option<&Arc<Client>> {
+        match &self.target {
+            Target::Client(c) => Some(c),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The system account: services on `$SYS.REQ.>` and events.
+
+pub mod services;
