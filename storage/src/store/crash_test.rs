@@ -338,3 +338,29 @@ fn erased_messages_are_gone_from_the_disk_after_the_checkpoint() {
         model.check_all(&store).unwrap();
     }
 }
+
+#[test]
+fn a_damaged_message_in_a_sealed_block_can_be_removed_and_purged() {
+    let disk = HostileDisk::new(4);
+    let mut store = FileStore::open(Arc::new(disk.clone()), "s", small()).unwrap().0;
+    let mut model = Model { file: true, ..Model::default() };
+    for i in 0..60 {
+        let subject = format!("s.{}", i % 3).into_bytes();
+        let msg = Msg { subject, headers: Vec::new(), payload: vec![i; 400], ts: 1 };
+        model.apply(&mut store, &Action::Append { gap: 0, msg }).unwrap();
+    }
+    for _ in 0..2 {
+        let done = store.begin_checkpoint(1, 1, b"").unwrap().run().unwrap();
+        store.finish_checkpoint(done);
+    }
+    drop(store);
+    let first = disk.list("s").unwrap().into_iter().find(|f| f.name.starts_with("1-")).unwrap();
+    disk.zero_range(&format!("s/{}", first.name), 64 + 72, 1000).unwrap();
+    let (mut store, _, report) = FileStore::open(Arc::new(disk), "s", small()).unwrap();
+    assert!(report.damaged.is_empty());
+    assert!(matches!(store.load(1), Err(StoreError::Damaged { .. })));
+    assert!(store.load(2).is_err());
+    model.apply(&mut store, &Action::Remove { seq: 1, erase: false }).unwrap();
+    model.apply(&mut store, &Action::PurgeBelow { seq: 5 }).unwrap();
+    model.check_all(&store).unwrap();
+}

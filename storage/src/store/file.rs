@@ -6,7 +6,7 @@
 //! the group's log is what survives a crash, and it is replayed from the applied
 //! index the checkpoint names (`storage/docs/store.md`).
 
-use super::query::{self, Log};
+use super::query;
 use super::{Filter, Purged, Removed, StoreError, StoreState, StreamStore, SubjectState};
 use crate::block::buffer::RecordBuffer;
 use crate::index::core::Core;
@@ -195,7 +195,7 @@ impl StreamStore for FileStore {
         if !self.core.is_live(seq) {
             return Ok(None);
         }
-        let subject = self.with_subject(seq, Bytes::copy_from_slice)?;
+        let subject = Bytes::from(self.subject_of(seq)?);
         let block = self.block_index(seq).map(|i| self.blocks[i].id);
         let bytes = self.remove_live(seq, &subject)?;
         if erase {

@@ -92,10 +92,39 @@ impl FileStore {
             self.purge_block()?;
         }
         while let Some(at) = self.core.next_live(0).filter(|s| *s < seq) {
-            let subject = self.with_subject(at, |s| s.to_vec())?;
+            let subject = self.subject_of(at)?;
             self.remove_live(at, &subject)?;
         }
         Ok(Purged { msgs: before.msgs - self.core.msgs, bytes: before.bytes - self.core.bytes })
+    }
+
+    /// Subject of a live message, also of one that is damaged if something else
+    /// tells it: damage must not make a message irremovable.
+    pub(super) fn subject_of(&self, seq: u64) -> Result<Vec<u8>, StoreError> {
+        let damage = match self.with_subject(seq, |s| s.to_vec()) {
+            Err(e @ StoreError::Damaged { .. }) => e,
+            other => return other,
+        };
+        let Some(i) = self.block_index(seq) else { return Err(damage) };
+        let block = &self.blocks[i];
+        if let Map::Sealed(sealed) = &block.map {
+            let Ok(table) = self.table(block, sealed) else { return Err(damage) };
+            let rel = seq - block.first;
+            let mut found = None;
+            let _ = table.for_each(|name, postings| {
+                let at = postings.lower_bound(rel);
+                if postings.get(at).is_some_and(|r| u64::from(r) == rel) {
+                    found = Some(name.to_vec());
+                }
+            });
+            return found.ok_or(damage);
+        }
+        let neighbours = [self.known_next(seq), self.known_prev(seq)];
+        let known = neighbours
+            .into_iter()
+            .flatten()
+            .find_map(|n| self.with_subject(n, |s| s.to_vec()).ok());
+        known.ok_or(damage)
     }
 
     /// Removes every message of the first block, which is not the only one.
@@ -103,8 +132,16 @@ impl FileStore {
         let block = &self.blocks[0];
         let end = block.last + 1;
         let first = self.core.first_seq.max(block.first);
-        if let Map::Sealed(sealed) = &block.map {
-            let table = self.table(block, sealed)?;
+        let table = match &block.map {
+            Map::Sealed(sealed) => match self.table(block, sealed) {
+                Ok(table) => Some((sealed, table)),
+                // The messages know it too.
+                Err(StoreError::Damaged { .. }) => None,
+                Err(e) => return Err(e),
+            },
+            Map::Open(_) => None,
+        };
+        if let Some((sealed, table)) = table {
             let whole = first == block.first && self.core.deletes.count(first, block.last) == 0;
             let base = block.first;
             let core = &self.core;
@@ -130,7 +167,7 @@ impl FileStore {
         } else {
             let mut at = first;
             while let Some(seq) = self.core.next_live(at).filter(|s| *s < end) {
-                let name = self.with_subject(seq, |s| s.to_vec())?;
+                let name = self.subject_of(seq)?;
                 let next = || self.known_next(seq);
                 self.core.subjects.borrow_mut().remove(&name, seq, || None, next);
                 at = seq + 1;
