@@ -188,6 +188,9 @@ impl Stream {
             {
                 self.expiry.insert(end, m.seq);
             }
+            if rules.config.allow_msg_schedules && !m.headers.is_empty() {
+                self.schedules.stored(m);
+            }
             self.enforce_limits(&rules, m.subject, cx)?;
         }
         if rules.rollup && !m.headers.is_empty() {

@@ -2,7 +2,7 @@
 //! next to the index of the last applied entry.
 //!
 //! ```text
-//! version u8 = 1 · index u64 · term u64 · created i64
+//! version u8 = 1 · index u64 · term u64 · schedules · created i64
 //! · config (u32 length, JSON) · last message id (u32 length)
 //! · dedupe · ends · progress of sources (see their modules)
 //! · n u32 · n × (created i64 · config · state, u32 lengths)
@@ -10,6 +10,7 @@
 //! Waiting pull requests, open batches and everything in flight are left out:
 //! they end with the leader.
 
+use super::schedule::Schedules;
 use super::source::{decode_progress, encode_progress};
 use super::{Identity, Stream};
 use crate::config::{ConsumerConfig, StreamConfig};
@@ -37,6 +38,7 @@ impl Stream {
         out.put_u8(VERSION);
         out.put_u64_le(self.applied.0);
         out.put_u64_le(self.applied.1);
+        self.schedules.encode(out);
         self.encode_shared(out);
     }
 
@@ -77,10 +79,12 @@ impl Stream {
         }
         let index = number(&mut b).ok_or(bad("index"))?;
         let term = number(&mut b).ok_or(bad("term"))?;
+        let schedules = Schedules::decode(&mut b).ok_or(bad("list of schedules"))?;
         identity.created = number(&mut b).ok_or(bad("creation time"))? as i64;
         let config: StreamConfig = document(&mut b).ok_or(bad("configuration"))?;
         let mut s = Stream::new(identity, config, store);
         s.applied = (index, term);
+        s.schedules = schedules;
         s.last_id = Bytes::copy_from_slice(bytes(&mut b).ok_or(bad("message id"))?);
         s.dedupe.decode(&mut b).ok_or(bad("list of message ids"))?;
         s.expiry = super::expiry::Expiry::decode(&mut b).ok_or(bad("list of ends"))?;

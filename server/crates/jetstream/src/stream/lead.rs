@@ -4,6 +4,8 @@
 //! Nothing here is replicated. Stepping down drops it all; clients whose answer
 //! was dropped do not know whether their message was stored and retry.
 
+use super::atomic::Batches;
+use super::counter::Counter;
 use super::dedupe::IdHash;
 use super::log::Change;
 use super::manage::Call;
@@ -109,6 +111,14 @@ pub struct Leading {
     pub exempt: u64,
     /// Its time.
     pub exempt_ts: i64,
+    /// Frame of the last message a schedule published.
+    schedule: u64,
+    /// When the leader last published what schedules asked for.
+    pub fired_at: i64,
+    /// Atomic batches before their commit.
+    pub batches: Batches,
+    /// Counters with increments in flight.
+    pub counters: HashMap<Bytes, Counter>,
     /// Streams this one reads from.
     pub origins: Vec<Origin>,
     /// Last subscription id given out.
@@ -142,6 +152,10 @@ impl Leading {
             expired_at: 0,
             exempt: 0,
             exempt_ts: 0,
+            schedule: 0,
+            fired_at: 0,
+            batches: Batches::new(),
+            counters: HashMap::new(),
             origins: Vec::new(),
             sub_ids: 0,
             rules,
@@ -230,6 +244,7 @@ impl Leading {
             // Nobody may ask for a long time; it is filled again on demand.
             self.subjects = None;
             self.last_id = None;
+            self.counters.clear();
         }
     }
 
@@ -327,6 +342,16 @@ impl Leading {
         self.expiry > self.applied
     }
 
+    /// Notes that the last frame is a message of a schedule.
+    pub fn schedule_proposed(&mut self) {
+        self.schedule = self.frames;
+    }
+
+    /// Whether such a message is in flight.
+    pub fn schedule_in_flight(&self) -> bool {
+        self.schedule > self.applied
+    }
+
     /// Notes that the last frame changes consumers or the configuration.
     pub fn call_proposed(&mut self) {
         self.call = self.frames;
@@ -354,6 +379,19 @@ impl Leading {
     /// The next call that waited.
     pub fn next_call(&mut self) -> Option<(Call, Token)> {
         self.calls.pop_front()
+    }
+
+    /// Makes room so that the frames up to the next other proposal stay in one
+    /// entry; they are added by [`Leading::propose_joined`].
+    pub fn begin_joined(&mut self) {
+        self.close_if_full();
+    }
+
+    /// As [`Leading::propose_message`], never beginning a new entry.
+    pub fn propose_joined(&mut self, change: &Change<'_>, in_flight: InFlight, ts: i64) {
+        change.put(&mut self.buf);
+        self.frames += 1;
+        self.note(in_flight, ts);
     }
 
     fn close_if_full(&mut self) {

@@ -31,8 +31,10 @@ use std::sync::Arc;
 
 mod answer;
 mod apply;
+mod atomic;
 mod checkpoint;
 mod consumers;
+mod counter;
 mod dedupe;
 mod direct;
 mod expiry;
@@ -44,9 +46,12 @@ mod origin;
 mod publish;
 mod read;
 mod rules;
+pub mod schedule;
 mod source;
 mod timer;
 
+#[cfg(test)]
+mod atomic_test;
 #[cfg(test)]
 mod direct_test;
 #[cfg(test)]
@@ -58,6 +63,7 @@ mod publish_test;
 #[cfg(test)]
 mod source_test;
 
+pub use atomic::BatchLimits;
 pub use checkpoint::CheckpointError;
 use consumers::Consumers;
 use dedupe::{Dedupe, Key};
@@ -88,6 +94,8 @@ pub struct Facts {
     /// Most bytes a batched direct get sends when the request does not say
     /// (`max_pending`).
     pub max_pending: u64,
+    /// What batches may do.
+    pub batch: BatchLimits,
     /// The server's own limit for this storage type is used up (10023).
     pub server_full: bool,
     /// The account's limit is used up (10002).
@@ -99,6 +107,7 @@ impl Default for Facts {
         Facts {
             max_payload: 1 << 20,
             max_pending: 64 << 20,
+            batch: BatchLimits::default(),
             server_full: false,
             account_full: false,
         }
@@ -186,6 +195,7 @@ pub struct Stream {
     last_id: Bytes,
     expiry: Expiry,
     progress: source::Progress,
+    schedules: schedule::Schedules,
     consumers: Consumers,
     lead: Option<Box<Leading>>,
     completions: Vec<(Token, Result<Completion, ApiError>)>,
@@ -213,6 +223,7 @@ impl Stream {
             last_id: Bytes::new(),
             expiry: Expiry::default(),
             progress: source::Progress::new(),
+            schedules: schedule::Schedules::default(),
             consumers: Consumers::default(),
             lead: None,
             completions: Vec::new(),
@@ -275,6 +286,11 @@ impl Stream {
     /// Heap bytes, an estimate.
     pub fn memory(&self) -> usize {
         self.store.memory() + self.dedupe.memory() + self.expiry.memory()
+    }
+
+    /// Atomic batches waiting for their commit.
+    pub fn open_batches(&self) -> usize {
+        self.lead.as_ref().map_or(0, |l| l.batches.len())
     }
 
     /// Whether this replica leads.

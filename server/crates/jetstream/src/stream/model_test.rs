@@ -12,6 +12,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 enum Step {
     Publish(u8, u8),
+    Batch(u8, u8),
     Delete(u8),
     Purge(u8, u8),
     Consumer(u8),
@@ -27,6 +28,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..4u8, 0..8u8).prop_map(|(s, k)| Step::Publish(s, k)),
+        2 => (0..4u8, 0..3u8).prop_map(|(s, k)| Step::Batch(s, k)),
         1 => any::<u8>().prop_map(Step::Delete),
         1 => (0..6u8, 0..3u8).prop_map(|(s, k)| Step::Purge(s, k)),
         1 => (0..3u8).prop_map(Step::Consumer),
@@ -40,13 +42,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const CONFIGS: [&str; 5] = [
+const CONFIGS: [&str; 7] = [
     r#""allow_rollup_hdrs":true,"allow_msg_ttl":true"#,
     r#""max_msgs":5,"max_age":20000000000,"allow_msg_ttl":true,"allow_rollup_hdrs":true,
        "subject_delete_marker_ttl":1000000000"#,
     r#""max_msgs_per_subject":2,"discard":"new","max_msgs":6,"allow_rollup_hdrs":true"#,
     r#""retention":"interest","allow_rollup_hdrs":true"#,
-    r#""retention":"workqueue","max_bytes":200"#,
+    r#""retention":"workqueue","max_bytes":200,"allow_atomic":true"#,
+    r#""allow_msg_schedules":true,"allow_rollup_hdrs":true,"allow_msg_ttl":true,
+       "allow_atomic":true"#,
+    r#""allow_msg_counter":true,"allow_atomic":true"#,
 ];
 
 fn run(which: usize, steps: &[Step]) {
@@ -65,9 +70,25 @@ fn run(which: usize, steps: &[Step]) {
                     3 => "Nats-Rollup: all",
                     4 => "Nats-TTL: 2",
                     5 => "Nats-Expected-Last-Subject-Sequence: 3",
+                    6 => "Nats-Schedule: @every 1s",
                     _ => "A: b",
                 };
-                b.send(&format!("S.{s}"), &[header], "x");
+                let (more, payload) = match which {
+                    6 => ("Nats-Incr: 5", ""),
+                    _ => ("Nats-Schedule-Target: S.t", "x"),
+                };
+                b.send(&format!("S.{s}"), &[header, more], payload);
+            }
+            Step::Batch(s, k) => {
+                let rest = [&["A: b"][..], &["Nats-Rollup: sub"], &["Nats-Msg-Id: a"]];
+                let incr = if which == 6 { "Nats-Incr: 2" } else { "B: c" };
+                let payload = if which == 6 { "" } else { "y" };
+                let id = ["Nats-Batch-Id: b", incr];
+                let first = [&id[..], &["Nats-Batch-Sequence: 1"]].concat();
+                b.send(&format!("S.{s}"), &first, payload);
+                let last = ["Nats-Batch-Sequence: 2", "Nats-Batch-Commit: 1"];
+                let last = [&id[..], &last, rest[usize::from(*k)]].concat();
+                b.send("S.1", &last, payload);
             }
             Step::Delete(seq) => b.stream.delete_msg(u64::from(*seq % 40), true, 1),
             Step::Purge(s, keep) => {

@@ -303,7 +303,7 @@ impl Origin {
 }
 
 /// Eight letters and digits.
-fn random_token(mut n: u64) -> String {
+pub(super) fn random_token(mut n: u64) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut out = String::with_capacity(8);
     for _ in 0..8 {

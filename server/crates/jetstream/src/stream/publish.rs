@@ -2,6 +2,7 @@
 //! (contract/jetstream.md §3).
 
 use super::answer;
+use super::counter::{self, Counter};
 use super::dedupe::IdHash;
 use super::expiry::Ttl;
 use super::headers::{self, PublishHeaders, name};
@@ -16,7 +17,7 @@ use gust_storage::record::MessageView;
 use gust_storage::store::{Filter, StoreError};
 
 /// Most bytes of headers a stream stores.
-const MAX_HEADERS: usize = u16::MAX as usize;
+pub(super) const MAX_HEADERS: usize = u16::MAX as usize;
 
 /// Why a message is not proposed.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) struct Checked {
     pub id: Option<(IdHash, Bytes)>,
     /// A counter's new value.
     pub val: Option<String>,
+    /// A counter's new state.
+    pub counter: Option<Counter>,
     /// Nobody is interested: only a sequence is used.
     pub skip: bool,
     /// It removes messages of other subjects (`Nats-Rollup: all`, a schedule's end).
@@ -95,6 +98,12 @@ impl Stream {
     /// Decides about `msg`, or gives it back because it has to wait.
     fn publish_now(&mut self, msg: Inbound, cx: &mut Cx<'_>) -> Option<Inbound> {
         let mut lead = self.lead.take()?;
+        if let Some(id) = headers::get(&msg.headers, name::BATCH_ID) {
+            let id = Bytes::copy_from_slice(id);
+            let wait = self.atomic(&mut lead, id, msg, cx);
+            self.lead = Some(lead);
+            return wait;
+        }
         let rules = lead.rules.clone();
         let verdict = self.check(&mut lead, &rules, &msg, cx);
         let wants_answer = !msg.reply.is_empty() && !rules.config.no_ack;
@@ -142,13 +151,7 @@ impl Stream {
         msg: &Inbound,
         cx: &Cx<'_>,
     ) -> Result<Checked, Refusal> {
-        let mapped = rules.transform.as_ref().and_then(|t| t.apply(&msg.subject, cx.random));
-        let mut m = Checked {
-            subject: mapped.map_or_else(|| msg.subject.clone(), Bytes::from),
-            headers: headers::stored(&msg.headers),
-            payload: msg.payload.clone(),
-            ..Checked::default()
-        };
+        let mut m = self.incoming(rules, msg, cx);
         if rules.config.sealed {
             return Err(error::stream_sealed().into());
         }
@@ -163,6 +166,17 @@ impl Stream {
         Ok(m)
     }
 
+    /// The message as it would be stored if nothing else changed it.
+    pub(super) fn incoming(&self, rules: &Rules, msg: &Inbound, cx: &Cx<'_>) -> Checked {
+        let mapped = rules.transform.as_ref().and_then(|t| t.apply(&msg.subject, cx.random));
+        Checked {
+            subject: mapped.map_or_else(|| msg.subject.clone(), Bytes::from),
+            headers: headers::stored(&msg.headers),
+            payload: msg.payload.clone(),
+            ..Checked::default()
+        }
+    }
+
     fn check_headers(
         &self,
         lead: &mut Leading,
@@ -172,6 +186,7 @@ impl Stream {
         cx: &Cx<'_>,
     ) -> Result<(), Refusal> {
         let config = &rules.config;
+        let incr = counter::check(config.allow_msg_counter, h, &m.payload)?;
         if h.stream.is_some_and(|s| s != config.name.as_bytes()) {
             return Err(error::stream_not_match().into());
         }
@@ -183,6 +198,9 @@ impl Stream {
         if h.last_seq.is_some_and(|want| want != lead.last_seq) {
             return Err(error::stream_wrong_last_sequence(lead.last_seq).into());
         }
+        if h.scheduled {
+            self.check_schedule(lead, rules, m)?;
+        }
         if h.source.is_some() {
             return Err(error::message_source_hdr_not_allowed().into());
         }
@@ -192,7 +210,7 @@ impl Stream {
             if let Some(seq) = seen {
                 return Err(Refusal::Duplicate(seq));
             }
-            m.id = Some((hash, m.headers.slice_ref(id)));
+            m.id = Some((hash, Bytes::copy_from_slice(id)));
         }
         if let Some(want) = h.last_id {
             let last = lead.last_id.as_ref().unwrap_or(&self.last_id);
@@ -204,10 +222,11 @@ impl Stream {
         if let Some(rollup) = h.rollup {
             m.barrier |= check_rollup(rules, rollup)?;
         }
-        if h.incr.is_none() && config.allow_msg_counter {
-            return Err(error::message_incr_missing().into());
+        match incr {
+            Some(incr) => self.count(lead, m, incr, None),
+            None if config.allow_msg_counter => Err(error::message_incr_missing().into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// `Nats-Expected-Last-Subject-Sequence` and the subject it may name.
@@ -223,28 +242,31 @@ impl Stream {
                 None => Ok(()),
             };
         };
-        if lead.behind_barrier() {
-            return Err(Refusal::Wait);
-        }
-        let filter = h.subject.unwrap_or(subject);
-        let last = if gust_subject::has_wildcards(filter) {
-            match lead.last_matching(filter) {
-                0 => {
-                    let f = Filter { subjects: vec![Bytes::copy_from_slice(filter)] };
-                    self.store.prev(&f, u64::MAX)?.map_or(0, |m| m.seq)
-                }
-                seq => seq,
-            }
-        } else {
-            match lead.subject(filter).last {
-                0 => self.store.subject(filter)?.map_or(0, |s| s.last),
-                seq => seq,
-            }
-        };
+        let last = self.last_of(lead, h.subject.unwrap_or(subject))?;
         if last != want {
             return Err(error::stream_wrong_last_sequence(last).into());
         }
         Ok(())
+    }
+
+    /// Last sequence of a subject or filter, in flight included.
+    pub(super) fn last_of(&self, lead: &mut Leading, filter: &[u8]) -> Result<u64, Refusal> {
+        if lead.behind_barrier() {
+            return Err(Refusal::Wait);
+        }
+        if gust_subject::has_wildcards(filter) {
+            return match lead.last_matching(filter) {
+                0 => {
+                    let f = Filter { subjects: vec![Bytes::copy_from_slice(filter)] };
+                    Ok(self.store.prev(&f, u64::MAX)?.map_or(0, |m| m.seq))
+                }
+                seq => Ok(seq),
+            };
+        }
+        match lead.subject(filter).last {
+            0 => Ok(self.store.subject(filter)?.map_or(0, |s| s.last)),
+            seq => Ok(seq),
+        }
     }
 
     /// Sizes, interest and limits.
@@ -326,7 +348,7 @@ impl Stream {
 }
 
 /// Whether the rollup is allowed; true if it removes more than its own subject.
-fn check_rollup(rules: &Rules, value: &[u8]) -> Result<bool, ApiError> {
+pub(super) fn check_rollup(rules: &Rules, value: &[u8]) -> Result<bool, ApiError> {
     if !rules.rollup {
         return Err(error::stream_rollup_failed("rollup not permitted"));
     }
@@ -341,7 +363,7 @@ fn check_rollup(rules: &Rules, value: &[u8]) -> Result<bool, ApiError> {
 
 /// A message TTL below that of delete markers is raised to it, else a marker
 /// could outlive nothing.
-fn raise_ttl(rules: &Rules, m: &mut Checked) -> Result<(), Refusal> {
+pub(super) fn raise_ttl(rules: &Rules, m: &mut Checked) -> Result<(), Refusal> {
     let Some(value) = headers::get(&m.headers, name::TTL).filter(|v| !v.is_empty()) else {
         return Ok(());
     };
@@ -379,6 +401,12 @@ impl Rollup {
 
 /// Gives the message the next sequence and appends it to the entry.
 pub(super) fn propose(lead: &mut Leading, rules: &Rules, m: Checked, now: i64) -> u64 {
+    lead.begin_joined();
+    propose_joined(lead, rules, m, now)
+}
+
+/// As [`propose`], in the same entry as the frame before.
+pub(super) fn propose_joined(lead: &mut Leading, rules: &Rules, m: Checked, now: i64) -> u64 {
     let seq = lead.last_seq + 1;
     let ts = now.max(lead.last_ts);
     let view = MessageView {
@@ -394,7 +422,7 @@ pub(super) fn propose(lead: &mut Leading, rules: &Rules, m: Checked, now: i64) -
     };
     let change = if m.skip { Change::Skip(view) } else { Change::Message(view) };
     let subject = if m.skip { Bytes::new() } else { m.subject.clone() };
-    lead.propose_message(&change, InFlight { seq, subject, bytes }, ts);
+    lead.propose_joined(&change, InFlight { seq, subject, bytes }, ts);
     if m.barrier {
         lead.raise_barrier();
     }
@@ -405,5 +433,8 @@ pub(super) fn propose(lead: &mut Leading, rules: &Rules, m: Checked, now: i64) -
         }
         None => Bytes::new(),
     });
+    if let Some(counter) = m.counter {
+        lead.counters.insert(m.subject, counter);
+    }
     seq
 }

@@ -5,6 +5,7 @@
 //! becomes deleted. A sourced message gets a new sequence and time and the header
 //! `Nats-Stream-Source`, which is also what every replica learns its progress from.
 
+use super::counter::Decimal;
 use super::headers::{self, PublishHeaders, name};
 use super::lead::{Answer, InFlight, Leading};
 use super::log::Change;
@@ -84,6 +85,10 @@ impl Stream {
             m.id = Some((hash, block.slice_ref(id)));
         }
         m.barrier = h.rollup.is_some();
+        if let Some(incr) = h.incr.filter(|_| rules.config.allow_msg_counter) {
+            let incr = Decimal::parse(incr).unwrap_or_default();
+            self.count(lead, &mut m, incr, Some(&source))?;
+        }
         self.check_limits(lead, &rules, &mut m, cx)?;
         o.seq = seq;
         propose(lead, &rules, m, cx.now);

@@ -25,7 +25,9 @@ impl Stream {
     pub fn next_deadline(&self) -> Option<Nanos> {
         let lead = self.lead.as_ref()?;
         let origin = lead.origins.iter().map(Origin::deadline).min();
-        [self.next_expiry(lead), self.consumers.next_deadline(), origin].into_iter().flatten().min()
+        let batch = lead.batches.values().map(|b| b.until).min();
+        let own = [self.next_expiry(lead), self.next_fire(lead), batch, origin];
+        own.into_iter().chain([self.consumers.next_deadline()]).flatten().min()
     }
 
     /// Does what is due at `cx.now`.
@@ -38,10 +40,23 @@ impl Stream {
             let _ = self.expire(&mut lead, &rules, cx.now);
             lead.expired_at = cx.now;
         }
+        if self.next_fire(&lead).is_some_and(|at| at <= cx.now) {
+            let _ = self.fire(&mut lead, cx);
+            lead.fired_at = cx.now;
+        }
+        lead.expire_batches(cx);
         let mut ids = lead.sub_ids;
         lead.origins.iter_mut().for_each(|o| o.on_timer(&mut ids, cx));
         lead.sub_ids = ids;
         self.lead = Some(lead);
+    }
+
+    fn next_fire(&self, lead: &Leading) -> Option<Nanos> {
+        if lead.schedule_in_flight() {
+            return None;
+        }
+        // What could not be published is tried again after a pause.
+        Some(self.schedules.next()?.max(lead.fired_at.saturating_add(AGE_PAUSE)))
     }
 
     fn next_expiry(&self, lead: &Leading) -> Option<Nanos> {
