@@ -321,8 +321,14 @@ impl Stream {
                 return full(lead, "maximum messages per subject exceeded");
             }
         }
-        if state.msgs + lead.msgs() >= rules.max_msgs && !at_subject_limit {
-            return full(lead, "maximum messages exceeded");
+        if state.msgs + lead.msgs() >= rules.max_msgs {
+            if !at_subject_limit {
+                return full(lead, "maximum messages exceeded");
+            }
+            if lead.behind_barrier() {
+                // What it would replace may be gone when its turn comes.
+                return Err(Refusal::Wait);
+            }
         }
         if state.bytes + lead.bytes + size > rules.max_bytes {
             if !lead.drained() {
