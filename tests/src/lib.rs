@@ -2,3 +2,4 @@
 //! own rules, and the simulator.
 
 pub mod process;
+pub mod sim;
