@@ -425,5 +425,6 @@ impl Leading {
             }
             alive
         });
+        self.fast.retain(|_, b| b.until > cx.now);
     }
 }

@@ -7,6 +7,7 @@
 use super::atomic::Batches;
 use super::counter::Counter;
 use super::dedupe::IdHash;
+use super::fast::FastBatches;
 use super::log::Change;
 use super::manage::Call;
 use super::origin::Origin;
@@ -117,6 +118,8 @@ pub struct Leading {
     pub fired_at: i64,
     /// Atomic batches before their commit.
     pub batches: Batches,
+    /// Fast batches that go on.
+    pub fast: FastBatches,
     /// Counters with increments in flight.
     pub counters: HashMap<Bytes, Counter>,
     /// Streams this one reads from.
@@ -155,6 +158,7 @@ impl Leading {
             schedule: 0,
             fired_at: 0,
             batches: Batches::new(),
+            fast: FastBatches::new(),
             counters: HashMap::new(),
             origins: Vec::new(),
             sub_ids: 0,

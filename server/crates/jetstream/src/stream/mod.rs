@@ -38,6 +38,7 @@ mod counter;
 mod dedupe;
 mod direct;
 mod expiry;
+mod fast;
 pub mod headers;
 mod lead;
 pub mod log;

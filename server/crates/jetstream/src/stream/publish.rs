@@ -9,7 +9,7 @@ use super::headers::{self, PublishHeaders, name};
 use super::lead::{Answer, InFlight, Leading};
 use super::log::Change;
 use super::rules::{Rules, UNLIMITED};
-use super::{Cx, Inbound, Stream};
+use super::{Cx, Inbound, Stream, fast};
 use crate::duration::SECOND;
 use crate::error::{self, ApiError};
 use bytes::Bytes;
@@ -104,6 +104,11 @@ impl Stream {
             self.lead = Some(lead);
             return wait;
         }
+        if msg.reply.ends_with(fast::SUFFIX) {
+            let wait = self.fast(&mut lead, msg, cx);
+            self.lead = Some(lead);
+            return wait;
+        }
         let rules = lead.rules.clone();
         let verdict = self.check(&mut lead, &rules, &msg, cx);
         let wants_answer = !msg.reply.is_empty() && !rules.config.no_ack;
@@ -144,7 +149,7 @@ impl Stream {
     }
 
     /// Every check of a plain publish, in order.
-    fn check(
+    pub(super) fn check(
         &self,
         lead: &mut Leading,
         rules: &Rules,

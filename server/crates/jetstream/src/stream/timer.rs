@@ -25,8 +25,9 @@ impl Stream {
     pub fn next_deadline(&self) -> Option<Nanos> {
         let lead = self.lead.as_ref()?;
         let origin = lead.origins.iter().map(Origin::deadline).min();
-        let batch = lead.batches.values().map(|b| b.until).min();
-        let own = [self.next_expiry(lead), self.next_fire(lead), batch, origin];
+        let atomic = lead.batches.values().map(|b| b.until).min();
+        let fast = lead.fast.values().map(|b| b.until).min();
+        let own = [self.next_expiry(lead), self.next_fire(lead), atomic, fast, origin];
         own.into_iter().chain([self.consumers.next_deadline()]).flatten().min()
     }
 
