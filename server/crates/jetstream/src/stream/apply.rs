@@ -333,6 +333,14 @@ impl Stream {
         self.facts = stream_facts(&self.identity, &self.rules);
         self.dedupe.set_window(self.rules.config.duplicate_window);
         let rules = self.rules.clone();
+        if let Some(lead) = &mut self.lead {
+            if !rules.config.allow_atomic {
+                lead.batches.clear();
+            }
+            if !rules.config.allow_batched {
+                lead.fast.clear();
+            }
+        }
         if rules.max_per_subject < old.max_per_subject {
             self.enforce_subjects(&rules, cx)?;
         }

@@ -10,13 +10,14 @@ use super::consumers::mix;
 use super::lead::{Answer, Leading};
 use super::log::{Change, GoneReason};
 use super::{Completion, Cx, Stream, Token};
+use crate::api::advisory;
 use crate::config::consumer_change::{self, ConsumerCreate, ConsumerFacts};
 use crate::config::{
     AccountLimits, AckPolicy, ConsumerConfig, CreateConsumerRequest, RetentionPolicy, ServerLimits,
     StreamConfig,
 };
 use crate::consumer::{self, AckSubject, Consumer, Stop, start_delta};
-use crate::effect::Nanos;
+use crate::effect::{Effect, Nanos};
 use crate::error::{self, ApiError};
 use crate::json;
 use crate::time::Time;
@@ -415,7 +416,7 @@ impl Stream {
     pub(super) fn apply_gone(
         &mut self,
         name: &[u8],
-        _reason: GoneReason,
+        reason: GoneReason,
         cx: &mut Cx<'_>,
     ) -> Result<(), Fault> {
         let Some(mut c) = self.consumers.remove(utf8(name)?) else { return Ok(()) };
@@ -427,10 +428,32 @@ impl Stream {
             out: cx.fx,
         };
         c.stop(&mut ccx, Stop::Deleted);
+        if reason == GoneReason::Inactive {
+            self.advise_inactive(c.name(), cx);
+        }
         if self.rules.interest() {
             self.drop_unwanted(cx)?;
         }
         Ok(())
+    }
+
+    /// The owner tells of consumers deleted through the API; of this one only
+    /// the stream knows.
+    fn advise_inactive(&self, consumer: &str, cx: &mut Cx<'_>) {
+        if self.lead.is_none() {
+            return;
+        }
+        let id = super::origin::random_token(cx.random);
+        let event = advisory::ConsumerAction {
+            event: advisory::Event::new(advisory::ConsumerAction::TYPE, id, cx.now),
+            stream: self.name().to_owned(),
+            consumer: consumer.to_owned(),
+            action: advisory::action::DELETE.to_owned(),
+            domain: self.identity.domain.clone(),
+        };
+        let head = advisory::ADVISORY;
+        let subject = format!("{head}.CONSUMER.DELETED.{}.{consumer}", self.name()).into();
+        cx.fx.push(Effect::Advise { subject, payload: json::to_bytes(&event) });
     }
 
     pub(super) fn apply_delta(

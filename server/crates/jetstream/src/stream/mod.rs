@@ -46,6 +46,7 @@ mod manage;
 mod origin;
 mod publish;
 mod read;
+mod restore;
 mod rules;
 pub mod schedule;
 mod source;
@@ -53,6 +54,8 @@ mod timer;
 
 #[cfg(test)]
 mod atomic_test;
+#[cfg(test)]
+mod consumer_test;
 #[cfg(test)]
 mod direct_test;
 #[cfg(test)]
@@ -72,6 +75,7 @@ use expiry::Expiry;
 use lead::Leading;
 pub use manage::Purge;
 pub use read::is_public;
+pub use restore::RestoredConsumer;
 use rules::Rules;
 
 /// What a stream is besides its configuration; never changes.
