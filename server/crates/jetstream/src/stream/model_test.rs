@@ -54,6 +54,37 @@ const CONFIGS: [&str; 7] = [
     r#""allow_msg_counter":true,"allow_atomic":true"#,
 ];
 
+fn publish(b: &mut Bench, which: usize, s: u8, k: u8) {
+    let header = match k {
+        0 => "Nats-Msg-Id: a",
+        1 => "Nats-Msg-Id: b",
+        2 => "Nats-Rollup: sub",
+        3 => "Nats-Rollup: all",
+        4 => "Nats-TTL: 2",
+        5 => "Nats-Expected-Last-Subject-Sequence: 3",
+        6 => "Nats-Schedule: @every 1s",
+        _ => "A: b",
+    };
+    let (more, payload) = match which {
+        6 => ("Nats-Incr: 5", ""),
+        _ => ("Nats-Schedule-Target: S.t", "x"),
+    };
+    b.send(&format!("S.{s}"), &[header, more], payload);
+}
+
+/// A batch of two messages.
+fn batch(b: &mut Bench, which: usize, s: u8, k: u8) {
+    let rest = [&["A: b"][..], &["Nats-Rollup: sub"], &["Nats-Msg-Id: a"]];
+    let incr = if which == 6 { "Nats-Incr: 2" } else { "B: c" };
+    let payload = if which == 6 { "" } else { "y" };
+    let id = ["Nats-Batch-Id: b", incr];
+    let first = [&id[..], &["Nats-Batch-Sequence: 1"]].concat();
+    b.send(&format!("S.{s}"), &first, payload);
+    let last = ["Nats-Batch-Sequence: 2", "Nats-Batch-Commit: 1"];
+    let last = [&id[..], &last, rest[usize::from(k)]].concat();
+    b.send("S.1", &last, payload);
+}
+
 fn run(which: usize, steps: &[Step]) {
     let start = config("S", CONFIGS[which]);
     let mut b = Bench::with(start.clone());
@@ -62,34 +93,8 @@ fn run(which: usize, steps: &[Step]) {
     let (server, account) = (ServerLimits::default(), AccountLimits::NONE);
     for step in steps {
         match step {
-            Step::Publish(s, k) => {
-                let header = match k {
-                    0 => "Nats-Msg-Id: a",
-                    1 => "Nats-Msg-Id: b",
-                    2 => "Nats-Rollup: sub",
-                    3 => "Nats-Rollup: all",
-                    4 => "Nats-TTL: 2",
-                    5 => "Nats-Expected-Last-Subject-Sequence: 3",
-                    6 => "Nats-Schedule: @every 1s",
-                    _ => "A: b",
-                };
-                let (more, payload) = match which {
-                    6 => ("Nats-Incr: 5", ""),
-                    _ => ("Nats-Schedule-Target: S.t", "x"),
-                };
-                b.send(&format!("S.{s}"), &[header, more], payload);
-            }
-            Step::Batch(s, k) => {
-                let rest = [&["A: b"][..], &["Nats-Rollup: sub"], &["Nats-Msg-Id: a"]];
-                let incr = if which == 6 { "Nats-Incr: 2" } else { "B: c" };
-                let payload = if which == 6 { "" } else { "y" };
-                let id = ["Nats-Batch-Id: b", incr];
-                let first = [&id[..], &["Nats-Batch-Sequence: 1"]].concat();
-                b.send(&format!("S.{s}"), &first, payload);
-                let last = ["Nats-Batch-Sequence: 2", "Nats-Batch-Commit: 1"];
-                let last = [&id[..], &last, rest[usize::from(*k)]].concat();
-                b.send("S.1", &last, payload);
-            }
+            Step::Publish(s, k) => publish(&mut b, which, *s, *k),
+            Step::Batch(s, k) => batch(&mut b, which, *s, *k),
             Step::Delete(seq) => b.stream.delete_msg(u64::from(*seq % 40), true, 1),
             Step::Purge(s, keep) => {
                 let filter = if *s < 4 { format!("S.{s}") } else { String::new() };
