@@ -364,3 +364,29 @@ fn a_damaged_message_in_a_sealed_block_can_be_removed_and_purged() {
     model.apply(&mut store, &Action::PurgeBelow { seq: 5 }).unwrap();
     model.check_all(&store).unwrap();
 }
+
+#[test]
+fn a_removed_message_whose_erasure_was_torn_does_not_keep_a_block_from_its_footer() {
+    use crate::record::{MessageView, put_message};
+    let disk = HostileDisk::new(3);
+    let mut store = FileStore::open(Arc::new(disk.clone()), "s", small()).unwrap().0;
+    let append = |store: &mut FileStore, seqs: std::ops::RangeInclusive<u64>| {
+        for seq in seqs {
+            let payload = [b'p'; 300];
+            let m = MessageView { seq, ts: 1, subject: b"a", headers: b"", payload: &payload };
+            let mut record = bytes::BytesMut::new();
+            put_message(&mut record, &m);
+            store.append(&m, &record).unwrap();
+        }
+    };
+    append(&mut store, 1..=8);
+    store.remove(2, false).unwrap();
+    let done = store.begin_checkpoint(1, 1, b"x").unwrap().run().unwrap();
+    store.finish_checkpoint(done);
+    // The page header, the first record, the second one's fields and subject.
+    let inside = 32 + 2 * 333 - 50;
+    disk.flip_bit("s/1-1.blk", inside, 0).unwrap();
+    append(&mut store, 9..=60);
+    let done = store.begin_checkpoint(2, 1, b"x").unwrap().run().unwrap();
+    assert!(done.damaged.is_empty(), "{done:?}");
+}

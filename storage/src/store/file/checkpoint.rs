@@ -83,6 +83,8 @@ pub(super) struct BlockCapture {
     pub full: bool,
     pub dirty: bool,
     pub map: CapturedMap,
+    /// Of a full block: removed messages, ascending.
+    pub dead: Vec<u64>,
 }
 
 pub(super) enum CapturedMap {
@@ -278,6 +280,13 @@ impl FileStore {
                 Map::Sealed(sealed) => (CapturedMap::Sealed(sealed.trailer), false),
             };
             let file = if full || b.dirty { Some(self.files.get(b)?) } else { None };
+            let dead = match &map {
+                CapturedMap::Open(map) if full => {
+                    let seqs = map.slots.iter().map(|s| b.first + u64::from(s.slot.rel));
+                    seqs.filter(|seq| !self.core.is_live(*seq)).collect()
+                }
+                _ => Vec::new(),
+            };
             out.push(BlockCapture {
                 first: b.first,
                 last: b.last,
@@ -293,6 +302,7 @@ impl FileStore {
                 full,
                 dirty: b.dirty,
                 map,
+                dead,
             });
             b.dirty = false;
         }
