@@ -86,7 +86,7 @@ suite_node() {
 }
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(cli backup crash differential)
+[ ${#suites[@]} -gt 0 ] || suites=(cli py node backup crash differential)
 have python3 || { missing all "python3 is not installed"; suites=(); }
 status=0
 server || { suites=(); status=1; }

@@ -66,10 +66,15 @@ def differences(scene, got, want, accepted):
     """The differences of a scene as texts, and the number of exchanges."""
     if isinstance(want, str) or isinstance(got, str):
         return [] if got == want else [f"got {short(got)}, want {short(want)}"]
-    out = []
+    out, known = [], set()
     for n, ((line, g), (_, w)) in enumerate(zip(got, want), 1):
         for path, a, b in compare(g, w):
             if not accepted.covers(scene, f"{n}{path[1:]}"):
+                # One cause shows in many answers; the first speaks for all.
+                cause = (path.rsplit(".", 1)[-1], short(a), short(b))
+                if cause in known:
+                    continue
+                known.add(cause)
                 out.append(f"{n} `{line[:90]}` {path}: got {short(a)}, want {short(b)}")
     if len(got) != len(want):
         out.append(f"got {len(got)} answers, want {len(want)}")
