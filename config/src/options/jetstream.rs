@@ -331,7 +331,6 @@ fn tpm(js: &mut JetStreamOptions, node: &Node, report: &mut Report) -> Option<Tp
 impl JetStreamOptions {
     /// Fills in what was not given.
     pub(crate) fn apply_defaults(&mut self) {
-        self.sync_interval_ns.get_or_insert(DEFAULT_SYNC_INTERVAL_NS);
         if self.request_queue_limit <= 0 {
             self.request_queue_limit = DEFAULT_REQUEST_QUEUE_LIMIT;
         }

@@ -181,7 +181,9 @@ impl Actor {
                 let asked = subjects::direct_subject(&subject);
                 stream.direct_get(asked, &headers, &payload, &reply, cx);
             }
-            StreamCall::Inbound(_) => {}
+            StreamCall::Inbound(id) => {
+                stream.inbound(id, Inbound { subject, reply, headers, payload }, cx);
+            }
         });
     }
 

@@ -92,6 +92,18 @@ pub trait DiskFile: Send + Sync {
     fn is_empty(&self) -> io::Result<bool> {
         self.len().map(|n| n == 0)
     }
+    /// Extends the file to `len` with zeros and takes the space for it now, so
+    /// that later writes within `len` do not fail for lack of room.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        const STEP: u64 = 1 << 20;
+        let mut at = self.len()?;
+        while at < len {
+            let n = (len - at).min(STEP);
+            self.write_all_at(&vec![0; n as usize], at)?;
+            at += n;
+        }
+        Ok(())
+    }
     /// Cuts or extends (with zeros) to `len`.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }

@@ -238,6 +238,16 @@ impl DiskFile for RealFile {
         self.0.metadata().map(|m| m.len())
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+            Ok(()) => Ok(()),
+            // File systems without extents: a sparse file has to do.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }

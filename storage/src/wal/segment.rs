@@ -10,10 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 /// Zeros written at once by a [`SpareJob`].
-const STEP: usize = 1 << 20;
 /// Zeros between two syncs of a [`SpareJob`], so that the log's own syncs never
 /// queue behind much.
-const SYNC_EVERY: u64 = 4 << 20;
 
 /// Group to lsn.
 pub(super) type GroupLsns = HashMap<u64, Lsn, FixedState>;
@@ -76,54 +74,38 @@ pub(super) fn parse_name(name: &str) -> Option<Name> {
     digits.parse().ok().map(make)
 }
 
-/// The work of making a spare file: seconds of writing on a slow disk, so it
-/// can be stepped on another thread. Hand it back with `Wal::add_spare`, finished
-/// or not.
+/// The work of making a spare file: the file system takes space for it, which
+/// may take a moment, so it can be done on another thread. Hand it back with
+/// `Wal::add_spare`, finished or not.
+///
+/// The space is reserved, not written: zeroing 128 MiB competes with the syncs
+/// of the log for seconds, while a first write into reserved space costs some
+/// 50 µs per sync until the file is recycled (docs/wal.md).
 pub struct SpareJob {
     disk: Arc<dyn Disk>,
     pub(super) path: String,
     pub(super) len: u64,
-    written: u64,
-    file: Option<Arc<dyn DiskFile>>,
     pub(super) done: bool,
 }
 
 impl fmt::Debug for SpareJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} of {} bytes", self.path, self.written, self.len)
+        write!(f, "{} of {} bytes", self.path, self.len)
     }
 }
 
 impl SpareJob {
     pub(super) fn new(disk: Arc<dyn Disk>, path: String, len: u64) -> Self {
         let len = len / PAGE * PAGE;
-        Self { disk, path, len, written: 0, file: None, done: false }
+        Self { disk, path, len, done: false }
     }
 
-    /// Writes the next MiB; true when the file is ready. After an error the job
-    /// is to be handed back as it is.
-    pub fn step(&mut self) -> io::Result<bool> {
-        if self.done {
-            return Ok(true);
-        }
-        let file = match &self.file {
-            Some(f) => f.clone(),
-            None => self.disk.open(&self.path, OpenMode::Truncate)?,
-        };
-        self.file = Some(file.clone());
-        let n = (self.len - self.written).min(STEP as u64);
-        file.write_all_at(&vec![0; n as usize], self.written)?;
-        self.written += n;
-        self.done = self.written == self.len;
-        if self.done || self.written.is_multiple_of(SYNC_EVERY) {
-            file.sync().inspect_err(|_| self.done = false)?;
-        }
-        Ok(self.done)
-    }
-
-    /// Steps until the file is ready.
+    /// Makes the file; after an error the job is to be handed back as it is.
     pub fn run(&mut self) -> io::Result<()> {
-        while !self.step()? {}
+        let file = self.disk.open(&self.path, OpenMode::Truncate)?;
+        file.allocate(self.len)?;
+        file.sync()?;
+        self.done = true;
         Ok(())
     }
 }
