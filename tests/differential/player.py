@@ -250,14 +250,16 @@ class Player:
         return sorted(out, key=lambda o: o["subject"])
 
     def do_wait(self, rest):
-        stream, _, count = rest.partition(" ")
+        """`STREAM N` messages, or `STREAM CONSUMER N` pending."""
+        *names, count = rest.split()
+        kind = "STREAM" if len(names) == 1 else "CONSUMER"
         end = time.monotonic() + 5.0
         while time.monotonic() < end:
-            info = self.helper.request(f"$JS.API.STREAM.INFO.{stream}").json()
-            if info.get("state", {}).get("messages") == int(count):
+            info = self.helper.request(f"$JS.API.{kind}.INFO.{'.'.join(names)}").json()
+            if info.get("num_pending", info.get("state", {}).get("messages")) == int(count):
                 return None
             time.sleep(0.02)
-        return f"{stream} does not reach {count} messages"
+        return f"{rest} is not reached"
 
     def http(self, path):
         url = f"http://127.0.0.1:{self.server.monitor}{path}"
