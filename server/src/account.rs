@@ -76,12 +76,12 @@ impl JetStreamUse {
     /// Sets what the rules allow; `None`: no JetStream for this account.
     pub fn set_limits(&self, limits: Option<&JetStreamAccountLimits>) {
         self.enabled.store(limits.is_some(), Relaxed);
-        *self.limits.write() = limits.cloned();
+        *self.limits.write() = limits.copied();
     }
 
     /// Limits, if JetStream is on for the account.
     pub fn limits(&self) -> Option<JetStreamAccountLimits> {
-        self.limits.read().clone()
+        *self.limits.read()
     }
 
     /// Whether the account uses all it may of this storage.

@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not check: length of files and
 //! functions, heads of files, who may depend on whom, no paths of one machine.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail like tests.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -63,10 +65,18 @@ fn functions_are_short() {
         for (i, line) in lines.iter().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let head = line.trim_start();
-            let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ",
-                "pub async fn ", "pub(super) async fn ", "pub(crate) async fn "]
-                .iter()
-                .any(|p| head.starts_with(p));
+            let is_fn = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+                "pub(super) async fn ",
+                "pub(crate) async fn ",
+            ]
+            .iter()
+            .any(|p| head.starts_with(p));
             if !is_fn || head.ends_with(';') || head.ends_with('}') {
                 continue;
             }
@@ -102,8 +112,15 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
 fn crates_use_only_what_they_may() {
     let mut bad = Vec::new();
     let manifests = [
-        "config", "storage", "raft", "raft/proto", "admin", "server/crates/subject",
-        "server/crates/wire", "server/crates/account", "server/crates/interest",
+        "config",
+        "storage",
+        "raft",
+        "raft/proto",
+        "admin",
+        "server/crates/subject",
+        "server/crates/wire",
+        "server/crates/account",
+        "server/crates/interest",
         "server/crates/jetstream",
     ];
     let arrows = arrows();
@@ -127,9 +144,14 @@ fn crates_use_only_what_they_may() {
 
 #[test]
 fn pure_crates_are_linted_as_pure() {
-    for dir in ["config", "server/crates/subject", "server/crates/wire", "server/crates/account",
-        "server/crates/interest", "server/crates/jetstream"]
-    {
+    for dir in [
+        "config",
+        "server/crates/subject",
+        "server/crates/wire",
+        "server/crates/account",
+        "server/crates/interest",
+        "server/crates/jetstream",
+    ] {
         let text = std::fs::read_to_string(root().join(dir).join("clippy.toml")).unwrap();
         assert!(text.contains("std::time::SystemTime::now"), "{dir}/clippy.toml lost its bans");
         let manifest = std::fs::read_to_string(root().join(dir).join("Cargo.toml")).unwrap();

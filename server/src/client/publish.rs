@@ -153,10 +153,10 @@ impl Session {
         account.interest.read().matches(reply, &mut found);
         let mine =
             found.plain.iter().find(|s| s.client().is_some_and(|c| c.cid == self.client.cid));
-        if let Some(sub) = mine {
-            if sub.take() != crate::subscription::Take::No {
-                self.send(|out| encode::no_responders(out, reply, &sub.sid, subject));
-            }
+        if let Some(sub) = mine
+            && sub.take() != crate::subscription::Take::No
+        {
+            self.send(|out| encode::no_responders(out, reply, &sub.sid, subject));
         }
         found.clear();
         self.shard.scratch.replace(found);

@@ -215,7 +215,7 @@ impl Session {
             self.client.out.socket().try_read_buf(&mut limited)
         };
         match result {
-            Ok(0) => return Err(CloseReason::ClientClosed),
+            Ok(0) => Err(CloseReason::ClientClosed),
             Ok(n) => {
                 self.client.last_activity.store(clock::now(), Relaxed);
                 let full = n == room;

@@ -260,7 +260,7 @@ fn account(a: &AccountState, all: &[Asset], details: &[Detail], o: &Options) -> 
     m.insert("accounts".into(), 0.into());
     m.insert("ha_assets".into(), 0.into());
     m.insert("api".into(), json!({ "level": api.level, "total": api.total, "errors": api.errors }));
-    if o.streams || o.consumers || (!o.account.is_empty() && o.streams) {
+    if o.streams || o.consumers {
         let rows: Vec<Value> = own
             .iter()
             .filter_map(|s| details.iter().find(|d| d.group == s.group))

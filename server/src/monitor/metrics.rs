@@ -161,7 +161,7 @@ fn row(a: &crate::jetstream::actor::Actor) -> StreamRow {
             .filter(|c| is_public(c))
             .map(|c| {
                 let i = c.info(now, &interest);
-                let n = (i.num_pending, i.num_ack_pending as u64, i.num_redelivered as u64);
+                let n = (i.num_pending, i.num_ack_pending, i.num_redelivered);
                 (c.name().to_owned(), n.0, n.1, n.2)
             })
             .collect(),

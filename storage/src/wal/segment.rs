@@ -9,10 +9,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Zeros written at once by a [`SpareJob`].
-/// Zeros between two syncs of a [`SpareJob`], so that the log's own syncs never
-/// queue behind much.
-
 /// Group to lsn.
 pub(super) type GroupLsns = HashMap<u64, Lsn, FixedState>;
 
