@@ -70,7 +70,7 @@ def shape(value):
             kind = shape(item)
             if kind not in kinds:
                 kinds.append(kind)
-        return kinds
+        return sorted(kinds, key=repr)
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, (int, float)):

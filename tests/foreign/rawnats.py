@@ -227,10 +227,16 @@ class Client(Raw):
         reply = self.new_inbox()
         self.publish(subject, data, headers, reply)
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        while True:
-            op = self.pull("1", max(0.0, deadline - time.monotonic()))
-            if op.subject == reply:
-                return op
+        others = []
+        try:
+            while True:
+                op = self.pull("1", max(0.0, deadline - time.monotonic()))
+                if op.subject == reply:
+                    return op
+                others.append(op)
+        finally:
+            # What came for somebody else stays, in its order.
+            self.side = others + self.side
 
     def api(self, subject, body=b"", timeout=None):
         """A JetStream API request whose error is raised."""
