@@ -301,6 +301,10 @@ impl Actor {
             self.with_cx(shard, |stream, cx| stream.lead(term, cx));
             self.leading = self.stream.is_leader();
             self.subs_stale = true;
+            if !self.leading {
+                // A stopped stream never leads; nobody must wait for it.
+                self.on_leading.clear();
+            }
         }
     }
 

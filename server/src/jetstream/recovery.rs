@@ -26,6 +26,7 @@ use gust_storage::wal::{Lsn, RecoveryReport, Wal, WalOptions, WalRecord};
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Log bytes from which checkpoints are asked for. A restart replays about this
 /// much at most.
@@ -168,11 +169,20 @@ pub fn hand_over(server: &Arc<Server>, actors: Recovered) {
             s.engine.borrow_mut().set_lane(lane);
         })));
     }
-    for actor in actors {
+    let mut leading = Vec::new();
+    for mut actor in actors {
+        let (tx, rx) = oneshot::channel();
+        actor.when_leading(tx);
+        leading.push(rx);
         let shard = store::shard_of(server, actor.group_id());
         server.shard(shard).send_one(Mail::Call(Box::new(move |s| {
             s.engine.borrow_mut().insert(s, actor);
         })));
+    }
+    // Clients are let in when every stream can serve them: a publish that finds
+    // nobody, or an API call that finds no leader, would look like a loss.
+    for rx in leading {
+        let _ = rx.blocking_recv();
     }
     let server = server.clone();
     // Looks at the disk once a second, cheaply, wherever it is.
