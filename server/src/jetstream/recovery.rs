@@ -56,6 +56,7 @@ pub fn start(server: &Arc<Server>) -> Result<Option<Recovered>, String> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open_locked(&root).map_err(|e| e.to_string())?);
     tracing::info!("Starting JetStream");
     let begun = Instant::now();
+    store::remove_restores(&*disk);
     let limits = ServerLimits::new(&options, &*disk);
     announce(&shown, &limits, &js.domain);
     let snapshot = assets::read_snapshot(&*disk)?;
@@ -421,9 +422,7 @@ impl Recovering {
             let raft = Group::single(group, restored)
                 .map_err(|e| format!("JetStream stream {}: {e}", found.config.name))?;
             let account = server.accounts.get_or_make(&found.record.account);
-            let mut actor = Actor::new(found.stream, raft, account, false);
-            actor.applied_lsn = end;
-            actors.push(actor);
+            actors.push(Actor::new(found.stream, raft, account, false).recovered(end));
         }
         Ok(actors)
     }
