@@ -45,7 +45,8 @@ impl FileStore {
     pub(super) fn known_prev(&self, seq: u64) -> Option<u64> {
         let mut at = seq;
         for _ in 0..MAX_STEPS {
-            at -= u64::from(self.open_slot(at).filter(|s| s.slot.prev != 0)?.slot.prev);
+            let slot = self.open_slot(at).filter(|s| s.slot.prev != 0)?;
+            at = at.checked_sub(u64::from(slot.slot.prev))?;
             if self.core.is_live(at) {
                 return Some(at);
             }
@@ -74,7 +75,8 @@ impl FileStore {
             }
             let block = &self.blocks[self.block_index(at)?];
             let slot = self.slot(block, at).ok().filter(|s| s.prev != 0)?;
-            at -= u64::from(slot.prev);
+            // What was read from a damaged file may lead anywhere.
+            at = at.checked_sub(u64::from(slot.prev))?;
         }
         None
     }
