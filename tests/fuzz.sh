@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Fuzzes every target of tests/fuzz for FUZZ_SECONDS each (default 5), or the
+# targets named as arguments. Installs cargo-fuzz if it is missing; libFuzzer's
+# flags need RUSTC_BOOTSTRAP on the stable toolchain. An input that fails is
+# kept in tests/fuzz/artifacts and its command printed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never RUSTC_BOOTSTRAP=1
+seconds=${FUZZ_SECONDS:-5}
+# Our code is safe Rust: the address sanitizer mostly costs time here.
+sanitizer=${FUZZ_SANITIZER:-none}
+out=${FUZZ_TARGET_DIR:-${CARGO_TARGET_DIR:-target}/fuzz}
+corpus=$out/corpus
+
+if ! cargo fuzz --version >/dev/null 2>&1; then
+  cargo install cargo-fuzz --locked
+fi
+triple=$(rustc -vV | sed -n 's/^host: //p')
+cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$out" --target "$triple" \
+  --sanitizer "$sanitizer"
+
+# A few good inputs to start from; everything else is found by mutation.
+seed() { mkdir -p "$corpus/$1"; cat >"$corpus/$1/seed-$2"; }
+seeds() {
+  local n=0 f line
+  for f in config/samples/*.conf; do
+    n=$((n + 1)); seed config "$n" <"$f"
+  done
+  printf '\0CONNECT {"verbose":false}\r\nSUB a.> q 1\r\nPUB a.b r 2\r\nhi\r\nPING\r\nUNSUB 1 2\r\n' |
+    seed client_parser 1
+  printf '\0HPUB a r 22 24\r\nNATS/1.0\r\nA: b\r\n\r\n\r\nhi\r\n+OK\r\n-ERR x\r\nINFO {}\r\n' |
+    seed client_parser 2
+  printf '\1ANATS/1.0 503 No Responders\r\nA: b\r\nA:c\r\nNats-Msg-Id: 1\r\n\r\n' | seed headers 1
+  printf '{"verbose":true,"user":"a","pass":"b","lang":"x","version":"1","protocol":1,"headers":true,"no_responders":true,"echo":false,"jwt":"","sig":"","nkey":"","tls_required":false,"name":"n"}' |
+    seed connect_json 1
+  n=0
+  while IFS= read -r line; do
+    n=$((n + 1))
+    printf '\4%s' "$line" | seed jetstream_json "s$n"
+    [ "$n" -lt 8 ] || break
+  done <server/crates/jetstream/fixtures/api/stream_config.jsonl
+  printf '\5{"stream_name":"S","config":{"durable_name":"c","ack_policy":"explicit","filter_subjects":["a","b"],"backoff":[1,2],"deliver_policy":"by_start_time","opt_start_time":"2024-01-01T00:00:00Z"},"action":"create"}' |
+    seed jetstream_json c
+  printf '\6$JS.API.CONSUMER.CREATE.S.c.a.b' | seed jetstream_json e
+  printf '\7$JS.ACK.S.c.1.2.3.4.5' | seed jetstream_json a
+  printf '\20\0{"a":1}' | seed record_frames 1
+  for n in 1 2; do
+    cat server/crates/jetstream/fixtures/snapshot/v$n-file.s2 | seed "snapshot_v$n" 1
+    cat server/crates/jetstream/fixtures/snapshot/v$n-file.s2 | seed s2_stream "$n"
+  done
+  printf '\1\0\0\20\1\0\40\2' | seed wal_open 1
+  printf '\1\0\0\20\1\0\40\2' | seed block_file 1
+  printf '\1\0\0\20\1\0\40\2' | seed index_checkpoint 1
+  # skip, delete, purge, gone, delta, trim, expire, advance
+  printf '\1\12\1\7\0\0\0\0\0\0\0\0\2\31\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0S.a\7\11\1\1\0\0\0\0\0\0\0' |
+    seed stream_log 1
+  printf '\0\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\1' | seed consumer_delta 1
+}
+seeds
+
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(ls tests/fuzz/fuzz_targets | sed 's/\.rs$//')
+failed=()
+for t in "${targets[@]}"; do
+  printf '== fuzz %s\n' "$t"
+  mkdir -p "$corpus/$t" "tests/fuzz/artifacts/$t"
+  log=$out/$t.log
+  if ! "$out/$triple/release/$t" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=3000 \
+    -max_len=16384 -artifact_prefix="tests/fuzz/artifacts/$t/" -print_final_stats=1 \
+    "$corpus/$t" >"$log" 2>&1; then
+    tail -n 40 "$log"
+    printf 'repeat: %s <artifact named above>\n' "$out/$triple/release/$t"
+    failed+=("$t")
+    continue
+  fi
+  grep -E 'number_of_executed_units' "$log" || true
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[*]}"
+  exit 1
+fi
