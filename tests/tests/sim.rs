@@ -3,7 +3,9 @@
 //! `GUST_SEED=n cargo test -p gust-tests --test sim a_node` repeats one run with
 //! its trace; `GUST_SEEDS=n..m` runs a range.
 
-use gust_tests::sim::liar::Lie;
+use std::ops::Range;
+
+use gust_tests::sim::liar::{Lie, Mistake};
 use gust_tests::sim::{Options, Summary, run, seeds};
 
 /// Runs a seed; a failure, or a panic, names the command that repeats it.
@@ -49,6 +51,34 @@ fn a_seed_runs_twice_alike() {
     for seed in [1, 7, 1_000_003] {
         assert_eq!(must_hold(seed, false), must_hold(seed, false), "seed {seed}");
     }
+}
+
+/// Whether some seed catches a mistake of the glue, without or with damage. The
+/// rarer ones start shortly before a seed that is known to, to save time.
+fn is_mistake_caught(mistake: Mistake, damage: bool, mut seeds: Range<u64>) -> bool {
+    let options = Options { mistake: Some(mistake), damage, ..Options::default() };
+    seeds.any(|seed| match run(seed, options) {
+        Ok(_) => false,
+        Err(why) => {
+            eprintln!("{mistake:?}, seed {seed}: {why}");
+            true
+        }
+    })
+}
+
+#[test]
+fn a_log_given_up_below_the_newest_checkpoint_is_caught() {
+    assert!(is_mistake_caught(Mistake::FloorAtNewest, true, 0..100));
+}
+
+#[test]
+fn a_checkpoint_after_a_failed_sync_is_caught() {
+    assert!(is_mistake_caught(Mistake::SyncAgain, false, 180..2000));
+}
+
+#[test]
+fn a_checkpoint_of_a_stopped_stream_is_caught() {
+    assert!(is_mistake_caught(Mistake::CheckpointOfStopped, false, 800..4000));
 }
 
 /// Whether some seed catches the lie.

@@ -186,10 +186,10 @@ impl Actor {
     }
 
     /// Captures a checkpoint. A poisoned stream gets none: what it holds is
-    /// somewhere inside an entry.
-    pub fn begin_checkpoint(&mut self) -> Result<bool, StoreError> {
+    /// somewhere inside an entry (`stopped_too` is a mistake made on purpose).
+    pub fn begin_checkpoint(&mut self, stopped_too: bool) -> Result<bool, StoreError> {
         let (index, term) = self.stream.applied();
-        if self.stream.poisoned().is_some() || index == 0 {
+        if (self.stream.poisoned().is_some() && !stopped_too) || index == 0 {
             return Ok(false);
         }
         let mut app = BytesMut::new();
@@ -211,8 +211,8 @@ impl Actor {
         Ok(())
     }
 
-    /// Tells the store; yields the lsn below which the log is not needed.
-    pub fn finish_checkpoint(&mut self) -> Option<(Lsn, Vec<StoreError>)> {
+    /// Tells the store; yields what the checkpoint before and this one cover.
+    pub fn finish_checkpoint(&mut self) -> Option<(Lsn, Lsn, Vec<StoreError>)> {
         let Checkpoint::Written(mut done, lsn) =
             std::mem::replace(&mut self.checkpoint, Checkpoint::Idle)
         else {
@@ -222,7 +222,7 @@ impl Actor {
         if let Some(store) = self.stream.store_mut().as_file() {
             store.finish_checkpoint(*done);
         }
-        Some((std::mem::replace(&mut self.covered, lsn), damaged))
+        Some((std::mem::replace(&mut self.covered, lsn), lsn, damaged))
     }
 
     /// A piece of compaction.

@@ -1,4 +1,5 @@
-//! A disk that lies about the write-ahead log, to prove that the oracle notices.
+//! A disk that lies about the write-ahead log, and mistakes a node can be told
+//! to make: they prove that the oracle notices.
 
 use gust_storage::disk::{DirEntry, Disk, DiskFile, OpenMode, Space};
 use std::io;
@@ -12,6 +13,18 @@ pub enum Lie {
     NoSync,
     /// This write to a log file (counted from 1) does nothing and succeeds.
     LostWrite(u64),
+}
+
+/// A mistake in the glue between stream, store and log, each of which loses
+/// acknowledged messages in rare circumstances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// The log is given up below the newest checkpoint, not the one before it.
+    FloorAtNewest,
+    /// A stream that stopped inside an entry is checkpointed.
+    CheckpointOfStopped,
+    /// After a failed sync in a checkpoint the next checkpoint tries again.
+    SyncAgain,
 }
 
 /// See the module documentation.

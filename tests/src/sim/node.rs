@@ -4,6 +4,7 @@
 
 use super::actor::{Actor, Checkpoint};
 use super::lane::{Durable, Lane, Submission};
+use super::liar::Mistake;
 use super::rng::Rng;
 use bytes::Bytes;
 use gust_jetstream::config::{CreateConsumerRequest, StreamConfig};
@@ -89,12 +90,19 @@ pub struct Node {
     durable: VecDeque<Durable>,
     /// Why this node acknowledges nothing any more.
     pub fenced: Option<String>,
+    /// What it does wrong on purpose.
+    mistake: Option<Mistake>,
     rng: Rng,
 }
 
 impl Node {
     /// A node with what recovery found.
-    pub fn new(actors: BTreeMap<u64, Actor>, lane: Lane, rng: Rng) -> Node {
+    pub fn new(
+        actors: BTreeMap<u64, Actor>,
+        lane: Lane,
+        mistake: Option<Mistake>,
+        rng: Rng,
+    ) -> Node {
         Node {
             actors,
             inbox: VecDeque::new(),
@@ -102,6 +110,7 @@ impl Node {
             lane,
             durable: VecDeque::new(),
             fenced: None,
+            mistake,
             rng,
         }
     }
@@ -177,14 +186,20 @@ impl Node {
             return;
         }
         let result = match actor.checkpoint {
-            Checkpoint::Idle => actor.begin_checkpoint().map(|_| ()),
+            Checkpoint::Idle => {
+                let stopped = self.mistake == Some(Mistake::CheckpointOfStopped);
+                actor.begin_checkpoint(stopped).map(|_| ())
+            }
             Checkpoint::Captured(..) => actor.run_checkpoint(),
             Checkpoint::Written(..) => {
-                if let Some((floor, damaged)) = actor.finish_checkpoint() {
+                if let Some((previous, newest, damaged)) = actor.finish_checkpoint() {
+                    let early = self.mistake == Some(Mistake::FloorAtNewest);
+                    let floor = if early { newest } else { previous };
                     self.lane.wal.set_floor(group, floor);
                     for d in damaged {
                         self.outbox.push_back(Output::Damage(d.to_string()));
                     }
+                    self.recycle();
                 }
                 Ok(())
             }
@@ -192,6 +207,7 @@ impl Node {
         match result {
             // Abandoned; the next one makes up for it.
             Err(e) if e.is_disk_full() => {}
+            Err(_) if self.mistake == Some(Mistake::SyncAgain) => {}
             Err(e) => self.fence(e),
             Ok(()) => {}
         }

@@ -4,6 +4,7 @@
 use super::actor::Actor;
 use super::config::Asset;
 use super::lane::Lane;
+use super::liar::Mistake;
 use super::node::{Node, Output, Surroundings};
 use super::rng::Rng;
 use gust_jetstream::stream::{Facts, Stream};
@@ -22,6 +23,8 @@ pub struct Setup {
     pub store: FileOptions,
     /// The streams.
     pub assets: Vec<Asset>,
+    /// What the node does wrong on purpose.
+    pub mistake: Option<Mistake>,
 }
 
 #[derive(Default)]
@@ -68,7 +71,7 @@ pub fn start(disk: &Arc<dyn Disk>, setup: &Setup, mut rng: Rng, now: i64) -> Res
             Err(Trouble::Other(why)) => return Err(why),
         }
     }
-    let mut node = Node::new(actors, Lane::new(wal), rng);
+    let mut node = Node::new(actors, Lane::new(wal), setup.mistake, rng);
     node.outbox = outbox;
     Ok(node)
 }

@@ -3,7 +3,7 @@
 
 use super::client::Clients;
 use super::config::{self, Asset};
-use super::liar::{Liar, Lie};
+use super::liar::{Liar, Lie, Mistake};
 use super::node::{Node, Output, Request};
 use super::oracle::{Oracle, Verdict};
 use super::recovery::{self, Setup};
@@ -27,13 +27,15 @@ pub struct Options {
     pub print: bool,
     /// A lie of the disk, to prove the oracle.
     pub lie: Option<Lie>,
+    /// A mistake of the node, to prove it too.
+    pub mistake: Option<Mistake>,
     /// Damage a file at the end.
     pub damage: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { steps: 800, print: false, lie: None, damage: true }
+        Options { steps: 800, print: false, lie: None, mistake: None, damage: true }
     }
 }
 
@@ -77,6 +79,8 @@ pub struct World {
     summary: Summary,
     /// Steps until the disk has room again.
     full_for: u64,
+    /// A stream stopped because the disk was full.
+    stopped_full: bool,
     damaged: Vec<String>,
 }
 
@@ -122,13 +126,14 @@ impl World {
             now: config::START,
             disk,
             lies: Arc::default(),
-            setup: Setup { wal, store, assets },
+            setup: Setup { wal, store, assets, mistake: options.mistake },
             node: None,
             clients,
             oracles,
             trace: Trace::new(options.print),
             summary: Summary::default(),
             full_for: 0,
+            stopped_full: false,
             damaged: Vec::new(),
             rng,
         })
@@ -167,6 +172,7 @@ impl World {
 
     /// Starts the node, however often the power fails meanwhile.
     fn start(&mut self) -> Result<(), String> {
+        self.stopped_full = false;
         for _ in 0..20 {
             let rng = self.rng.fork();
             self.summary.starts += 1;
@@ -317,7 +323,13 @@ impl World {
     fn checkpoint(&mut self) {
         let group = self.asset().group;
         self.summary.checkpoints += 1;
+        let before = self.log_bytes();
         self.with_node("checkpoint", |n, _| n.checkpoint(group));
+        self.summary.recycled += u64::from(self.log_bytes() < before);
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.node.as_ref().map_or(0, |n| n.lane.wal.live_bytes())
     }
 
     fn housekeeping(&mut self) {
@@ -326,12 +338,7 @@ impl World {
             0 => self.with_node("compact", |n, _| n.compact(group)),
             1 => self.with_node("spare", |n, _| n.spare()),
             2 => self.with_node("mark", |n, _| n.mark_idle()),
-            _ => {
-                let before = self.node.as_ref().map_or(0, |n| n.lane.wal.live_bytes());
-                self.with_node("recycle", |n, _| n.recycle());
-                let after = self.node.as_ref().map_or(0, |n| n.lane.wal.live_bytes());
-                self.summary.recycled += u64::from(after < before);
-            }
+            _ => self.with_node("recycle", |n, _| n.recycle()),
         }
     }
 
@@ -399,8 +406,13 @@ impl World {
             self.trace.log(format_args!("fenced: {why}"));
         } else if let Some(why) = self.stopped() {
             self.trace.log(format_args!("stopped: {why}"));
-            if !self.excuses(&why) {
+            if !self.excuses(&why) && !self.stopped_full {
                 return Err(why);
+            }
+            self.stopped_full = true;
+            if !self.rng.one_in(30) {
+                // The others go on for a while.
+                return Ok(());
             }
         } else {
             return Ok(());
@@ -535,8 +547,12 @@ impl World {
         self.summary.damage += named;
         for (group, o) in &mut self.oracles {
             let verdict = match node.actors.get(group) {
-                None if named > 0 => Ok(()),
-                None => Err("not there, and nothing was said".to_owned()),
+                None if named > 0 && path.ends_with(".wal") => Ok(()),
+                None => Err("it is not there any more".to_owned()),
+                // A checkpoint has its predecessor and the log behind it.
+                Some(actor) if path.contains("/index-") || path.contains("/subjects-") => {
+                    o.restarted(actor)
+                }
                 Some(actor) => match actor.stream.applied().0 >= o.entries() {
                     true => o.check_damaged(actor),
                     false if named > 0 => Ok(()),

@@ -12,18 +12,12 @@ use gust_jetstream::time::Time;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Request {
-    /// What an event of this kind begins with.
-    pub(super) fn event(&self, kind: &str) -> Event {
+    fn event(&self, kind: &str) -> Event {
         let id = self.server().nuid();
         Event::new(kind, id, self.now())
     }
 
-    /// Publishes an event if somebody listens.
-    pub(super) fn advise<T: JsonFields + serde::Serialize>(
-        &self,
-        subject: &[u8],
-        make: impl FnOnce() -> T,
-    ) {
+    fn advise<T: JsonFields + serde::Serialize>(&self, subject: &[u8], make: impl FnOnce() -> T) {
         if !self.account.interest.read().has_interest(subject) {
             return;
         }
