@@ -68,7 +68,10 @@ impl Session {
         if self.pedantic && !gust_subject::valid_publish(op.subject) {
             self.send(|out| ErrText::InvalidPublishSubject.put_line(out));
         }
-        let mapped = self.mapped(op.subject);
+        let mapped = match self.out_of_domain(op.subject) {
+            Some(plain) => Mapped::To(plain.into()),
+            None => self.mapped(op.subject),
+        };
         let subject: &[u8] = match &mapped {
             Mapped::Unchanged => op.subject,
             Mapped::To(s) => s,
@@ -110,6 +113,16 @@ impl Session {
         if routed.delivered == 0 && self.no_responders && !op.reply.is_empty() {
             self.no_responder(subject, op.reply, account);
         }
+    }
+
+    /// The subject without this server's JetStream domain, if it has it: an
+    /// import every account has when a domain is configured.
+    fn out_of_domain(&self, subject: &[u8]) -> Option<Bytes> {
+        if !subject.starts_with(b"$JS.") {
+            return None;
+        }
+        let js = self.shard.server.jetstream.get()?;
+        gust_jetstream::api::subject::plain_subject(subject, &js.domain)
     }
 
     /// The subject after the account's mappings.

@@ -55,6 +55,8 @@ pub struct Actor {
     /// The last checkpoint covers the log below this.
     floor: Lsn,
     on_leading: Vec<oneshot::Sender<()>>,
+    /// It comes from disk: consumers kept in memory only have ended.
+    recovered: bool,
 }
 
 impl Actor {
@@ -80,7 +82,16 @@ impl Actor {
             subs_stale: true,
             floor: 0,
             on_leading: Vec::new(),
+            recovered: false,
         }
+    }
+
+    /// Makes it one that was found on disk after the log below `lsn` was
+    /// replayed.
+    pub fn recovered(mut self, lsn: Lsn) -> Self {
+        self.applied_lsn = lsn;
+        self.recovered = true;
+        self
     }
 
     /// Its raft group's number.
@@ -301,7 +312,29 @@ impl Actor {
             self.with_cx(shard, |stream, cx| stream.lead(term, cx));
             self.leading = self.stream.is_leader();
             self.subs_stale = true;
+            if !self.leading {
+                // A stopped stream never leads; nobody must wait for it.
+                self.on_leading.clear();
+            }
+            if std::mem::take(&mut self.recovered) {
+                self.end_memory_consumers(shard);
+            }
         }
+    }
+
+    /// A `mem_storage` consumer ends with the process that ran it. That goes
+    /// through the log, because acks that it awaited may remove messages now.
+    fn end_memory_consumers(&mut self, shard: &Shard) {
+        let gone: Vec<String> = self
+            .stream
+            .consumers()
+            .filter(|c| c.config().mem_storage)
+            .map(|c| c.name().to_owned())
+            .collect();
+        self.with_cx(shard, |stream, cx| {
+            // Nobody waits for the answer: token 0 is never handed out.
+            gone.iter().for_each(|name| stream.delete_consumer(name, 0, cx));
+        });
     }
 
     /// Begins a checkpoint unless one is under way or nothing has changed.

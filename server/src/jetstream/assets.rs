@@ -138,6 +138,13 @@ impl Assets {
         (m.next_group - 1, m.index)
     }
 
+    /// Takes the next group number for a stream that may come later.
+    pub fn reserve_group(&self) -> u64 {
+        let mut m = self.map.write();
+        m.next_group += 1;
+        m.next_group - 1
+    }
+
     /// Takes the next log index.
     pub fn next_index(&self) -> u64 {
         let mut m = self.map.write();

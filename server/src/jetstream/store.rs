@@ -91,15 +91,31 @@ pub fn create(
     record: &AssetRecord,
     config: &StreamConfig,
 ) -> Result<Stream, String> {
+    create_in(disk, domain, record, config, &dir(&record.account, &config.name, record.group))
+}
+
+/// As [`create`], in the directory `dir`.
+pub fn create_in(
+    disk: &Arc<dyn Disk>,
+    domain: &str,
+    record: &AssetRecord,
+    config: &StreamConfig,
+    dir: &str,
+) -> Result<Stream, String> {
     let identity = identity(record, domain);
     if config.storage == StorageType::Memory {
         return Ok(Stream::new(identity, config.clone(), Box::new(MemoryStore::new())));
     }
-    let dir = dir(&record.account, &config.name, record.group);
-    remove_tree(&**disk, &dir).map_err(|e| format!("removing {dir}: {e}"))?;
+    remove_tree(&**disk, dir).map_err(|e| format!("removing {dir}: {e}"))?;
     let (store, _, _) =
-        FileStore::open(disk.clone(), &dir, options(config)).map_err(|e| e.to_string())?;
+        FileStore::open(disk.clone(), dir, options(config)).map_err(|e| e.to_string())?;
     let mut stream = Stream::new(identity, config.clone(), Box::new(store));
+    save(&mut stream)?;
+    Ok(stream)
+}
+
+/// Makes everything durable that a stream without a log holds.
+pub fn save(stream: &mut Stream) -> Result<(), String> {
     let mut app = BytesMut::new();
     stream.checkpoint_app(&mut app);
     if let Some(file) = stream.store_mut().as_file() {
@@ -107,7 +123,68 @@ pub fn create(
         let done = job.run().map_err(|e| e.to_string())?;
         file.finish_checkpoint(done);
     }
-    Ok(stream)
+    Ok(())
+}
+
+/// Below it are streams that are being restored, one directory each.
+const RESTORES: &str = "restore";
+
+/// Directory of a stream while it is restored.
+pub fn restore_dir(id: &str) -> String {
+    format!("{RESTORES}/{}", plain(id))
+}
+
+/// Removes what a restore left behind, if it did.
+pub fn remove_restore(disk: &dyn Disk, id: &str) {
+    let dir = restore_dir(id);
+    if let Err(e) = remove_tree(disk, &dir) {
+        tracing::warn!("JetStream: removing the files of a restore in {dir}: {e}");
+    }
+}
+
+/// Removes what restores left that a stop of the process interrupted.
+pub fn remove_restores(disk: &dyn Disk) {
+    if let Err(e) = remove_tree(disk, RESTORES) {
+        tracing::warn!("JetStream: removing interrupted restores in {RESTORES}: {e}");
+    }
+}
+
+/// Moves a restored stream that was [`save`]d from `from` to its place and opens
+/// it there.
+pub fn settle(
+    disk: &Arc<dyn Disk>,
+    domain: &str,
+    record: &AssetRecord,
+    config: &StreamConfig,
+    stream: Stream,
+    from: &str,
+) -> Result<Stream, String> {
+    if config.storage == StorageType::Memory {
+        return Ok(stream);
+    }
+    drop(stream);
+    let to = dir(&record.account, &config.name, record.group);
+    move_dir(&**disk, from, &to).map_err(|e| format!("moving {from} to {to}: {e}"))?;
+    let Opened { stream, notes } = open(disk, domain, record, config)?;
+    match notes.first() {
+        None => Ok(stream),
+        Some(note) => Err(note.clone()),
+    }
+}
+
+fn move_dir(disk: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+    remove_tree(disk, to)?;
+    let parent = to.rsplit_once('/').map_or("", |(parent, _)| parent);
+    disk.create_dir_all(parent)?;
+    disk.rename(from, to)?;
+    // The new name and those of the directories above are durable before
+    // anybody is told.
+    let mut path = to;
+    while !path.is_empty() {
+        path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        disk.sync_dir(path)?;
+    }
+    Ok(())
 }
 
 /// Removes the files of a deleted stream. Called only when the delete is

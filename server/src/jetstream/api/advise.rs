@@ -12,12 +12,18 @@ use gust_jetstream::time::Time;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Request {
-    fn event(&self, kind: &str) -> Event {
+    /// What an event of this kind begins with.
+    pub(super) fn event(&self, kind: &str) -> Event {
         let id = self.server().nuid();
         Event::new(kind, id, self.now())
     }
 
-    fn advise<T: JsonFields + serde::Serialize>(&self, subject: &[u8], make: impl FnOnce() -> T) {
+    /// Publishes an event if somebody listens.
+    pub(super) fn advise<T: JsonFields + serde::Serialize>(
+        &self,
+        subject: &[u8],
+        make: impl FnOnce() -> T,
+    ) {
         if !self.account.interest.read().has_interest(subject) {
             return;
         }

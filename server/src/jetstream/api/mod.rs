@@ -28,6 +28,8 @@ use tokio::sync::oneshot;
 mod account;
 mod advise;
 mod consumer;
+mod restore;
+mod snapshot;
 mod stream;
 mod surroundings;
 
@@ -39,6 +41,7 @@ pub use surroundings::reserved;
 const MAX_INFLIGHT: u64 = 10_000;
 
 /// One request with what it may use.
+#[derive(Clone)]
 pub struct Request {
     /// Shard of the client.
     pub shard: Rc<Shard>,
@@ -161,6 +164,8 @@ impl Request {
             Endpoint::StreamInfo { stream } => self.stream_info(e, stream).await,
             Endpoint::StreamDelete { stream } => self.delete_stream(e, stream).await,
             Endpoint::StreamPurge { stream } => self.purge_stream(e, stream).await,
+            Endpoint::StreamSnapshot { stream } => self.snapshot_stream(e, stream).await,
+            Endpoint::StreamRestore { stream } => self.restore_stream(e, stream).await,
             Endpoint::MsgGet { stream } => self.get_message(e, stream).await,
             Endpoint::MsgDelete { stream } => self.delete_message(e, stream).await,
             Endpoint::ConsumerCreate { stream }

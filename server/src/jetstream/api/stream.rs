@@ -22,7 +22,7 @@ use gust_jetstream::config::{StorageType, StreamConfig, StreamConfigRequest};
 use gust_jetstream::consumer::Stop;
 use gust_jetstream::error::{self, ApiError};
 use gust_jetstream::json::Nullable;
-use gust_jetstream::stream::{Completion, Purge};
+use gust_jetstream::stream::{Completion, Purge, Stream};
 use gust_raft::{Group, Restored};
 use gust_storage::wal::WalRecord;
 use std::sync::Arc;
@@ -67,6 +67,20 @@ impl Request {
             .await
             .unwrap_or_else(|_| Err("creating the store failed".to_owned()))
             .map_err(error::stream_create)?;
+        self.start_stream(stream, record, config, index).await?;
+        Ok(group)
+    }
+
+    /// Records a stream that has its store and hands it to its shard; the
+    /// registry is locked by the caller.
+    pub(super) async fn start_stream(
+        &self,
+        stream: Stream,
+        record: AssetRecord,
+        config: StreamConfig,
+        index: u64,
+    ) -> Result<(), ApiError> {
+        let group = record.group;
         let memory = config.storage == StorageType::Memory;
         let (created, account) = (record.created, record.account.clone());
         if !memory {
@@ -89,7 +103,7 @@ impl Request {
             .await;
         // Publishes may come right after the answer: it waits for the leader.
         let _ = rx.await;
-        Ok(group)
+        Ok(())
     }
 
     /// Logs a change of the registry; returns when it is durable.

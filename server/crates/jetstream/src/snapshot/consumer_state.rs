@@ -2,6 +2,7 @@
 
 use super::SnapshotError;
 use super::varint::{put, put_signed, take, take_signed};
+use crate::consumer::{self, ConsumerState, Position};
 use crate::duration::SECOND;
 use crate::json::{JsonEmpty, JsonError, JsonRead, Reader, json_struct};
 use serde::{Serialize, Serializer};
@@ -38,6 +39,48 @@ json_struct! {
         pending: BySeq<Pending> = "pending" omit,
         /// How often messages were delivered beyond the first time.
         redelivered: BySeq<u64> = "redelivered" omit,
+    }
+}
+
+impl ConsumerSnapshot {
+    /// What a backup says of a consumer in this state. Candidates of
+    /// `last_per_subject` that are not delivered yet have no place in it.
+    pub fn of(state: &ConsumerState) -> ConsumerSnapshot {
+        let pair = |p: Position| SequencePair { consumer_seq: p.consumer, stream_seq: p.stream };
+        let pending = state
+            .pending
+            .iter()
+            .map(|(seq, p)| (*seq, Pending { consumer_seq: p.dseq, timestamp: p.ts }));
+        ConsumerSnapshot {
+            delivered: pair(state.delivered),
+            ack_floor: pair(state.ack_floor),
+            pending: BySeq(pending.collect()),
+            redelivered: BySeq(state.redelivered.clone()),
+        }
+    }
+
+    /// The state of a consumer of a stream that ends at `last_seq`. What was
+    /// delivered beyond that is taken back: older servers write a consumer's
+    /// state after the messages, so it may be ahead of them.
+    pub fn state(&self, last_seq: u64) -> ConsumerState {
+        let place = |p: &SequencePair| Position { consumer: p.consumer_seq, stream: p.stream_seq };
+        let (mut delivered, mut floor) = (place(&self.delivered), place(&self.ack_floor));
+        // A start that lies in the future is no delivery.
+        if delivered.consumer > 0 {
+            delivered.stream = delivered.stream.min(last_seq);
+            floor.stream = floor.stream.min(last_seq);
+        }
+        let pending =
+            self.pending.0.iter().map(|(seq, p)| {
+                (*seq, consumer::Pending { dseq: p.consumer_seq, ts: p.timestamp })
+            });
+        let redelivered = self.redelivered.0.iter().filter(|(seq, _)| **seq <= last_seq);
+        ConsumerState::restored(
+            delivered,
+            floor,
+            pending.collect(),
+            redelivered.map(|(seq, n)| (*seq, *n)).collect(),
+        )
     }
 }
 

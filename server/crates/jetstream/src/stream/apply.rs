@@ -200,7 +200,7 @@ impl Stream {
         Ok(())
     }
 
-    fn remember_id(&mut self, h: &PublishHeaders<'_>, m: &MessageView<'_>) {
+    pub(super) fn remember_id(&mut self, h: &PublishHeaders<'_>, m: &MessageView<'_>) {
         let Some(id) = h.id else {
             if !self.last_id.is_empty() {
                 self.last_id = Bytes::new();
@@ -247,7 +247,7 @@ impl Stream {
     }
 
     /// What a stored message pushes out.
-    fn enforce_limits(
+    pub(super) fn enforce_limits(
         &mut self,
         rules: &Rules,
         subject: &[u8],

@@ -39,6 +39,7 @@ mod dedupe;
 mod direct;
 mod expiry;
 mod fast;
+mod from_backup;
 pub mod headers;
 mod lead;
 pub mod log;
@@ -61,6 +62,8 @@ mod direct_test;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod from_backup_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod publish_test;
@@ -72,6 +75,7 @@ pub use checkpoint::CheckpointError;
 use consumers::Consumers;
 use dedupe::{Dedupe, Key};
 use expiry::Expiry;
+pub use from_backup::Restoring;
 use lead::Leading;
 pub use manage::Purge;
 pub use read::is_public;
