@@ -8,6 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
+mod direct;
 pub mod hostile;
 pub mod real;
 
@@ -42,6 +43,12 @@ pub struct DirEntry {
 pub trait Disk: Send + Sync {
     /// Opens a file.
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// As [`Disk::open`] for a file that is written in whole pages of 4 KiB and
+    /// read only after a restart: where the system can, such writes go to the
+    /// device without a copy in the page cache. Other writes work as well.
+    fn open_direct(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path, mode)
+    }
     /// Makes a directory and its parents.
     fn create_dir_all(&self, path: &str) -> io::Result<()>;
     /// Entries of a directory, sorted by name. `NotFound` if it is missing.

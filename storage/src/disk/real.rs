@@ -3,6 +3,7 @@
 //! The lock file keeps two servers from sharing a store directory: it is an
 //! advisory `flock`, so it ends with the process however that ends.
 
+use super::direct::{DirectFile, SharedStaging};
 use super::{DirEntry, Disk, DiskFile, OpenMode, Space};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use std::fs::{self, File, OpenOptions};
@@ -52,6 +53,7 @@ pub struct RealDisk {
     root_dir: File,
     /// Holds the `flock` for as long as the disk lives.
     _lock: Option<File>,
+    staging: SharedStaging,
 }
 
 impl RealDisk {
@@ -60,7 +62,7 @@ impl RealDisk {
         let root = root.as_ref().to_path_buf();
         fs::create_dir_all(&root)?;
         let root_dir = File::open(&root)?;
-        Ok(Self { root, root_dir, _lock: None })
+        Ok(Self { root, root_dir, _lock: None, staging: SharedStaging::default() })
     }
 
     /// Uses `root` for this process alone: takes the lock in [`LOCK_FILE`] and
@@ -142,6 +144,14 @@ impl Disk for RealDisk {
             OpenMode::Truncate => o.write(true).create(true).truncate(true),
         };
         Ok(Arc::new(RealFile(o.open(path)?)))
+    }
+
+    fn open_direct(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.open(path, mode)?;
+        Ok(match DirectFile::open(&self.resolve(path)?, file.clone(), self.staging.clone()) {
+            Some(direct) => Arc::new(direct),
+            None => file,
+        })
     }
 
     fn create_dir_all(&self, path: &str) -> io::Result<()> {

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// The buffer is given back to the allocator above this size.
 const KEEP: usize = 8 << 20;
+/// What [`Batch::zeros_behind`] writes.
+static ZEROS: [u8; 32 << 10] = [0; 32 << 10];
 
 /// Bytes of the batch, in file order.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Batch {
     pieces: Vec<Piece>,
     blocks: Vec<Block>,
     bytes: u64,
+    /// Zeros to be written behind the blocks.
+    zeros: usize,
 }
 
 /// What the heads of a batch need to know.
@@ -112,13 +116,18 @@ impl Batch {
         prev_crc
     }
 
+    /// Has `n` zeros written behind the blocks; they are not part of the log.
+    pub(super) fn zeros_behind(&mut self, n: usize) {
+        self.zeros = n;
+    }
+
     /// Hands all bytes to `write`, as few slices as there are.
     pub(super) fn write(
         &self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<()>,
     ) -> io::Result<()> {
         // Blocks without shared data are adjacent in the buffer.
-        if self.own.len() as u64 == self.bytes {
+        if self.own.len() as u64 == self.bytes && self.zeros == 0 {
             return write(&[IoSlice::new(&self.own)]);
         }
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(self.pieces.len());
@@ -127,6 +136,12 @@ impl Batch {
                 Piece::Own(r) => &self.own[r.clone()],
                 Piece::Shared(data) => data,
             }));
+        }
+        let mut zeros = self.zeros;
+        while zeros > 0 {
+            let n = zeros.min(ZEROS.len());
+            slices.push(IoSlice::new(&ZEROS[..n]));
+            zeros -= n;
         }
         write(&slices)
     }
@@ -140,6 +155,7 @@ impl Batch {
         self.pieces.clear();
         self.blocks.clear();
         self.bytes = 0;
+        self.zeros = 0;
     }
 }
 

@@ -49,6 +49,7 @@ impl Wal {
             stated: 0,
             records_end: 0,
             pos: 0,
+            touched: 0,
             prev_crc: 0,
             epoch: 0,
             mark_due: false,
@@ -95,6 +96,7 @@ impl Wal {
         self.epoch = tail.epoch.wrapping_add(1);
         self.prev_crc = tail.prev_crc;
         self.pos = tail.offset;
+        self.touched = tail.offset;
         self.mark_due = true;
         if let Some(last) = self.segments.back_mut() {
             last.end_lsn = tail.lsn;
@@ -205,7 +207,7 @@ impl Replay<'_, '_> {
     fn open_file(&mut self, number: u64) -> Result<Opened, WalError> {
         let path = log_path(&self.wal.dir, number);
         let io = WalError::io("opening", &path);
-        let opened = self.wal.disk.open(&path, OpenMode::ReadWrite);
+        let opened = self.wal.disk.open_direct(&path, OpenMode::ReadWrite);
         let (file, len) = opened.and_then(|f| f.len().map(|n| (f, n))).map_err(io)?;
         let chunk = self.wal.opts.read_chunk;
         let mut reader = Reader::new(file, len, chunk);
@@ -462,7 +464,7 @@ fn list(
                 let path = format!("{dir}/{}", e.name);
                 let len = e.len / PAGE * PAGE;
                 if len >= opts.first_bytes && spares.len() < opts.keep_spares {
-                    spares.push(Spare { path, len });
+                    spares.push(Spare { path, len, fresh: true });
                 } else {
                     // Half-made, or more than wanted; it holds nothing.
                     disk.remove(&path).map_err(WalError::io("removing", &path))?;

@@ -96,7 +96,7 @@ impl Wal {
         if keep {
             let to = self.new_spare_path();
             self.disk.rename(&path, &to).map_err(WalError::io("recycling", &path))?;
-            self.spares.push(Spare { path: to, len });
+            self.spares.push(Spare { path: to, len, fresh: false });
         } else {
             self.disk.remove(&path).map_err(WalError::io("removing", &path))?;
         }

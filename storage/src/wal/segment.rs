@@ -44,6 +44,8 @@ impl fmt::Debug for Segment {
 pub(super) struct Spare {
     pub(super) path: String,
     pub(super) len: u64,
+    /// It may have space that is reserved but was never written.
+    pub(super) fresh: bool,
 }
 
 pub(super) fn log_path(dir: &str, number: u64) -> String {

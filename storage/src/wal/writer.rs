@@ -32,6 +32,8 @@ pub struct Wal {
     pub(super) records_end: Lsn,
     /// Offset of the next block in the current file.
     pub(super) pos: u64,
+    /// The current file was written up to here in this life or an earlier one.
+    pub(super) touched: u64,
     pub(super) prev_crc: u32,
     pub(super) epoch: u64,
     /// The open mark is still to be written (the disk was full).
@@ -153,7 +155,7 @@ impl Wal {
     pub fn add_spare(&mut self, job: SpareJob) -> bool {
         self.spare_out = false;
         if job.done {
-            self.spares.push(Spare { path: job.path.clone(), len: job.len });
+            self.spares.push(Spare { path: job.path.clone(), len: job.len, fresh: true });
         } else {
             // Left behind, it is found and reused or removed by the next open.
             let _ = self.disk.remove(&job.path);
@@ -233,6 +235,7 @@ impl Wal {
         if self.pos + total > capacity {
             self.roll(total)?;
         }
+        let capacity = self.segments.back().map_or(0, |s| s.capacity);
         let crc = batch.seal(Place {
             flags,
             lsn: self.next,
@@ -241,6 +244,13 @@ impl Wal {
             prev_crc: self.prev_crc,
         });
         let (file, pos) = (self.current(), self.pos);
+        let end = pos + total;
+        let ahead = if end > self.touched && total < AHEAD {
+            end.next_multiple_of(AHEAD).min(capacity).max(end)
+        } else {
+            end
+        };
+        batch.zeros_behind((ahead - end) as usize);
         let written = batch.write(|slices| match slices {
             [one] => file.write_all_at(one, pos),
             many => file.write_all_vectored_at(many, pos),
@@ -253,6 +263,7 @@ impl Wal {
             return Err(self.full());
         }
         self.pos += total;
+        self.touched = self.touched.max(ahead);
         self.next += total;
         self.prev_crc = crc;
         self.stated = self.stated.max(self.durable);
@@ -288,7 +299,8 @@ impl Wal {
         let found = self.spares.iter().position(|s| s.len >= need + PAGE);
         let spare = found.map(|i| self.spares.remove(i));
         let grown = spare.is_none();
-        let spare = spare.unwrap_or_else(|| Spare { path: self.new_spare_path(), len: 0 });
+        let spare =
+            spare.unwrap_or_else(|| Spare { path: self.new_spare_path(), len: 0, fresh: false });
         let header = FileHeader {
             lane: self.opts.lane,
             number,
@@ -327,6 +339,7 @@ impl Wal {
             damaged: false,
         });
         self.pos = PAGE;
+        self.touched = if spare.fresh { PAGE } else { header.capacity };
         self.prev_crc = crc;
         self.epoch = header.epoch;
         self.stated = self.stated.max(self.next);
@@ -345,7 +358,7 @@ impl Wal {
         new: bool,
     ) -> io::Result<Arc<dyn DiskFile>> {
         let mode = if new { OpenMode::Truncate } else { OpenMode::ReadWrite };
-        let file = self.disk.open(from, mode)?;
+        let file = self.disk.open_direct(from, mode)?;
         file.write_all_at(header, 0)?;
         file.sync()?;
         self.disk.rename(from, to)?;
@@ -361,6 +374,12 @@ impl Wal {
         z ^ (z >> 31)
     }
 }
+
+/// A small write into space that was only reserved goes on with zeros up to a
+/// multiple of this: the sync after a first write into reserved space commits
+/// the file system's journal, which costs as much as the sync itself. A larger
+/// write carries that cost alone.
+const AHEAD: u64 = 256 << 10;
 
 pub(super) fn is_full(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
