@@ -25,9 +25,9 @@ pub struct AccountState {
     pub connections: AtomicI64,
     /// Connections ever bound to it.
     pub total_connections: AtomicU64,
-    /// Messages and bytes its clients published.
+    /// Messages and bytes published by clients that have left it.
     pub received: Traffic,
-    /// Messages and bytes delivered to its clients.
+    /// Messages and bytes delivered to clients that have left it.
     pub sent: Traffic,
     /// Its clients closed as slow consumers.
     pub slow_consumers: AtomicU64,
@@ -120,6 +120,12 @@ impl AccountState {
             watches: RwLock::default(),
             watched: AtomicU64::new(0),
         }
+    }
+
+    /// Takes over the traffic of a connection that leaves it.
+    pub fn book(&self, [in_msgs, in_bytes, out_msgs, out_bytes]: [u64; 4]) {
+        self.received.add(in_msgs, in_bytes);
+        self.sent.add(out_msgs, out_bytes);
     }
 
     /// Starts telling `(shard, group)` about interest in `subject`.

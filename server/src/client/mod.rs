@@ -63,6 +63,9 @@ pub struct Client {
     /// Subscriptions that reached their maximum on any shard; the owner forgets
     /// them with its next SUB or UNSUB.
     pub ended: Mutex<Vec<Bytes>>,
+    /// What of its traffic its account has been told: messages and bytes in,
+    /// messages and bytes out.
+    booked: Mutex<[u64; 4]>,
     /// Times its publishing was stalled.
     pub stalls: AtomicU64,
     /// What CONNECT said about it.
@@ -108,6 +111,7 @@ impl Client {
             last_activity: AtomicI64::new(now),
             rtt: AtomicI64::new(0),
             ended: Mutex::default(),
+            booked: Mutex::default(),
             stalls: AtomicU64::new(0),
             facts: Mutex::default(),
             has_grants: AtomicBool::new(false),
@@ -188,6 +192,21 @@ impl Client {
             s.push('"');
         }
         s
+    }
+
+    /// Traffic since it was last booked: messages and bytes in, out. An account
+    /// is told when the connection leaves it, so that no message costs a shared
+    /// counter; until then whoever asks adds the live connections up.
+    pub fn traffic(&self, book: bool) -> [u64; 4] {
+        let out = self.out.stats();
+        let total =
+            [self.in_msgs.load(Relaxed), self.in_bytes.load(Relaxed), out.messages, out.bytes];
+        let mut booked = self.booked.lock();
+        let since = std::array::from_fn(|i| total[i].saturating_sub(booked[i]));
+        if book {
+            *booked = total;
+        }
+        since
     }
 
     /// Counts what came in.

@@ -3,6 +3,7 @@
 use crate::account::AccountState;
 use crate::clock::{self, rfc3339};
 use crate::server::Server;
+use hashbrown::HashMap;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,22 +42,40 @@ pub fn detail(server: &Server, a: &AccountState) -> Value {
 
 /// Traffic of the accounts with connections, or of all.
 pub fn accstatz(server: &Server, unused: bool) -> Value {
+    let live = live_traffic(server);
     let rows: Vec<Value> = server
         .accounts
         .all()
         .iter()
         .filter(|a| unused || a.connections.load(Relaxed) > 0)
-        .map(|a| stat(a))
+        .map(|a| stat(a, &live))
         .collect();
     json!({ "server_id": server.id, "now": rfc3339(clock::now()), "account_statz": rows })
 }
 
+/// Traffic of the connections there are, by account.
+pub type Live = HashMap<String, [u64; 4]>;
+
+/// Adds up what the connections there are have sent and received.
+pub fn live_traffic(server: &Server) -> Live {
+    let mut live = Live::new();
+    for c in server.clients.all() {
+        let account = c.facts.lock().account.clone();
+        let sum = live.entry(account).or_default();
+        for (sum, n) in sum.iter_mut().zip(c.traffic(false)) {
+            *sum += n;
+        }
+    }
+    live
+}
+
 /// One account as `/accstatz` shows it.
-pub fn stat(a: &AccountState) -> Value {
+pub fn stat(a: &AccountState, live: &Live) -> Value {
     let none = json!({ "msgs": 0, "bytes": 0 });
-    let traffic = |t: &crate::account::Traffic| {
+    let [in_msgs, in_bytes, out_msgs, out_bytes] = live.get(&a.name).copied().unwrap_or_default();
+    let traffic = |t: &crate::account::Traffic, msgs: u64, bytes: u64| {
         json!({
-            "msgs": t.msgs.load(Relaxed), "bytes": t.bytes.load(Relaxed),
+            "msgs": t.msgs.load(Relaxed) + msgs, "bytes": t.bytes.load(Relaxed) + bytes,
             "gateways": none, "routes": none, "leafs": none,
         })
     };
@@ -67,8 +86,8 @@ pub fn stat(a: &AccountState) -> Value {
         "leafnodes": 0,
         "total_conns": a.total_connections.load(Relaxed),
         "num_subscriptions": a.interest.stats().subs,
-        "sent": traffic(&a.sent),
-        "received": traffic(&a.received),
+        "sent": traffic(&a.sent, out_msgs, out_bytes),
+        "received": traffic(&a.received, in_msgs, in_bytes),
         "slow_consumers": a.slow_consumers.load(Relaxed),
     })
 }

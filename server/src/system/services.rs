@@ -190,8 +190,12 @@ async fn account_service(
             jsz::jsz(server, &options).await.map_err(bad)
         }
         "INFO" => Ok(accountz::detail(server, &found)),
-        "CONNS" => return Some(Answer::Bare(accountz::stat(&found))),
-        "STATZ" => Ok(json!({ "server_id": server.id, "account_statz": [accountz::stat(&found)] })),
+        "CONNS" => {
+            return Some(Answer::Bare(accountz::stat(&found, &accountz::live_traffic(server))));
+        }
+        "STATZ" => Ok(
+            json!({ "server_id": server.id, "account_statz": [accountz::stat(&found, &accountz::live_traffic(server))] }),
+        ),
         _ => return None,
     }))
 }
