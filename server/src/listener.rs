@@ -5,6 +5,7 @@ use crate::shard::mailbox::{AcceptFacts, Mail};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -52,8 +53,13 @@ pub async fn accept(server: Arc<Server>, listener: StdListener) {
                 let _ = socket.set_nodelay(true);
                 let Ok(socket) = socket.into_std() else { continue };
                 let max = server.options.load().limits.max_connections;
-                let over_limit = server.clients.len() as i64 >= max;
-                server.stats.total_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                // Counted here, at the only place that accepts, so that a rush of
+                // connections cannot pass the limit before the shards know them.
+                let over_limit = server.stats.connections.load(Relaxed) >= max;
+                if !over_limit {
+                    server.stats.connections.fetch_add(1, Relaxed);
+                }
+                server.stats.total_connections.fetch_add(1, Relaxed);
                 let facts = Arc::new(AcceptFacts { over_limit });
                 server.shard(next).send_one(Mail::Accept(socket, facts));
                 next = (next + 1) % server.shard_count();

@@ -223,7 +223,9 @@ impl Server {
         info.client_id = client.cid;
         info.client_ip = client.addr.ip().to_string();
         info.nonce = nonce.unwrap_or_default().to_owned();
-        info.auth_required = self.rules.load().auth_required(ConnectionKind::Standard);
+        // With no_auth_user a client need not know of logins until it is in.
+        info.auth_required = self.rules.load().auth_required(ConnectionKind::Standard)
+            && (more.is_some() || self.options.load().no_auth_user.is_empty());
         if let Some(js) = self.jetstream.get() {
             info.jetstream = true;
             info.domain.clone_from(&js.domain);
@@ -299,9 +301,11 @@ impl Server {
         account: Option<&Arc<AccountState>>,
         reason: CloseReason,
     ) {
+        self.stats.connections.fetch_sub(1, Relaxed);
         self.clients.remove(client, reason, clock::now());
         if let Some(account) = account {
             account.connections.fetch_sub(1, Relaxed);
+            account.book(client.traffic(true));
         }
     }
 

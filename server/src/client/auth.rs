@@ -70,7 +70,8 @@ impl Session {
             self.send(|out| ErrText::InvalidClientProtocol.put_line(out));
             return Some(Stop::Close(CloseReason::BadClientProtocolVersion));
         }
-        if connect.no_responders && !connect.headers {
+        let headers = connect.headers && !self.shard.server.options.load().limits.no_header_support;
+        if connect.no_responders && !headers {
             self.send(|out| ErrText::NoRespondersNeedsHeaders.put_line(out));
             return Some(Stop::Close(CloseReason::NoRespondersRequiresHeaders));
         }
@@ -128,6 +129,7 @@ impl Session {
         let account = server.accounts.get_or_make(&identity.account.name);
         if let Some(old) = self.account.take() {
             old.connections.fetch_sub(1, Relaxed);
+            old.book(self.client.traffic(true));
         }
         account.connections.fetch_add(1, Relaxed);
         account.total_connections.fetch_add(1, Relaxed);

@@ -24,6 +24,9 @@ impl Session {
                 if used >= chunk.len() {
                     return (used, None);
                 }
+                if self.account.is_none() && !parse::starts_connect(&chunk[used..]) {
+                    return (used, Some(Stop::Close(self.refuse_before_login())));
+                }
                 let (op, n) = match parse(&chunk[used..], &limits) {
                     Ok(Parsed::Op { op, consumed }) => (op, consumed),
                     Ok(Parsed::Incomplete { need }) => return (used, Some(Stop::Incomplete(need))),
@@ -32,17 +35,11 @@ impl Session {
                 used += n;
                 let account = match &self.account {
                     Some(a) => a.clone(),
-                    None if matches!(op, ClientOp::Connect(_)) => {
-                        if let Some(stop) = self.connect_op(&op) {
-                            return (used, Some(stop));
-                        }
-                        break;
-                    }
                     None => {
                         if let Some(stop) = self.before_login(&op) {
                             return (used, Some(stop));
                         }
-                        continue;
+                        break;
                     }
                 };
                 match op {
@@ -59,24 +56,18 @@ impl Session {
         (used, None)
     }
 
-    fn connect_op(&mut self, op: &ClientOp<'_>) -> Option<Stop> {
-        match op {
-            ClientOp::Connect(json) => self.connect(json),
-            _ => None,
-        }
-    }
-
     /// Only CONNECT is allowed while a login is required.
     fn before_login(&mut self, op: &ClientOp<'_>) -> Option<Stop> {
         match op {
             ClientOp::Connect(json) => self.connect(json),
-            // PONG and +OK carry no authority.
-            ClientOp::Pong | ClientOp::Ok | ClientOp::Info => None,
-            _ => {
-                self.send(|out| ErrText::AuthorizationViolation.put_line(out));
-                Some(Stop::Close(CloseReason::AuthenticationFailure))
-            }
+            _ => Some(Stop::Close(self.refuse_before_login())),
         }
+    }
+
+    /// Anything but CONNECT came first, be it an operation or not.
+    fn refuse_before_login(&mut self) -> CloseReason {
+        self.send(|out| ErrText::AuthorizationViolation.put_line(out));
+        CloseReason::AuthenticationFailure
     }
 
     fn control(

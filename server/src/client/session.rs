@@ -63,6 +63,7 @@ pub struct Session {
     pub info_sent: bool,
     /// Publishing must pause: a receiver's queue is nearly full.
     pub stall: bool,
+    socket: Arc<TcpStream>,
     partial: BytesMut,
     need: usize,
     pings_out: u32,
@@ -96,13 +97,20 @@ pub struct PasswordCheck {
 
 /// Takes an accepted socket over.
 pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts) {
-    let Ok(addr) = socket.peer_addr() else { return };
-    let Ok(socket) = TcpStream::from_std(socket) else { return };
     let server = &shard.server;
+    let addr = socket.peer_addr();
+    let (Ok(addr), Ok(socket)) = (addr, TcpStream::from_std(socket)) else {
+        // Gone already.
+        if !facts.over_limit {
+            server.stats.connections.fetch_sub(1, Relaxed);
+        }
+        return;
+    };
+    let socket = Arc::new(socket);
     let options = server.options.load();
     let now = clock::now();
     let cid = server.next_cid();
-    let out = Outbound::new(socket, options.limits.max_pending as usize);
+    let out = Outbound::new(socket.clone(), options.limits.max_pending as usize);
     let client = Arc::new(Client::new(cid, addr, shard.id, now, out));
     let nonce = server.nonce();
     let info = server.info_line(&client, nonce.as_deref(), None);
@@ -112,7 +120,7 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         tracing::error!("{} - maximum connections exceeded", client.label());
         client.out.close();
         tokio::task::spawn_local(async move {
-            drain(&client).await;
+            drain(&client, &socket).await;
         });
         return;
     }
@@ -133,6 +141,7 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         nonce,
         info_sent: false,
         stall: false,
+        socket,
         partial: BytesMut::new(),
         need: 0,
         pings_out: 0,
@@ -172,7 +181,7 @@ impl Session {
         let client = self.client.clone();
         self.signals(client.take_signals())?;
         let blocked = client.out.blocked_since().is_some();
-        let socket = client.out.socket();
+        let socket = self.socket.clone();
         tokio::select! {
             () = client.signalled() => return Ok(()),
             r = socket.writable(), if blocked => {
@@ -212,7 +221,7 @@ impl Session {
         let room = if own { buf.capacity() - had } else { READ_CHUNK };
         let result = {
             let mut limited = bytes::BufMut::limit(&mut buf, room);
-            self.client.out.socket().try_read_buf(&mut limited)
+            self.socket.try_read_buf(&mut limited)
         };
         match result {
             Ok(0) => Err(CloseReason::ClientClosed),
@@ -377,17 +386,18 @@ impl Session {
         self.drop_subscriptions();
         self.shard.server.disconnected(&self.client, self.account.as_ref(), reason);
         tracing::debug!("{} - Client connection closed: {reason}", self.client.label());
-        drain(&self.client).await;
+        drain(&self.client, &self.socket).await;
+        self.client.out.forget_socket();
     }
 }
 
 /// Gives the last bytes (an -ERR, say) a moment to leave.
-async fn drain(client: &Client) {
+async fn drain(client: &Client, socket: &TcpStream) {
     let _ = tokio::time::timeout(CLOSE_DRAIN, async {
         loop {
             match client.out.flush(true) {
                 Flushed::Blocked => {
-                    if client.out.socket().writable().await.is_err() {
+                    if socket.writable().await.is_err() {
                         return;
                     }
                 }

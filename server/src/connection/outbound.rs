@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpStream;
 
@@ -69,13 +70,15 @@ struct Queue {
     closed: bool,
     messages: u64,
     message_bytes: u64,
+    /// Where it is written to; gone once the connection has ended, because
+    /// others may hold on to the queue (a cached match, say) for long.
+    socket: Option<Arc<TcpStream>>,
 }
 
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Outbound {
     queue: Mutex<Queue>,
-    socket: TcpStream,
     max_pending: usize,
 }
 
@@ -92,13 +95,18 @@ pub struct OutboundStats {
 
 impl Outbound {
     /// A queue over `socket` holding at most `max_pending` bytes.
-    pub fn new(socket: TcpStream, max_pending: usize) -> Self {
-        Self { queue: Mutex::new(Queue::default()), socket, max_pending }
+    pub fn new(socket: Arc<TcpStream>, max_pending: usize) -> Self {
+        let queue = Queue { socket: Some(socket), ..Queue::default() };
+        Self { queue: Mutex::new(queue), max_pending }
     }
 
-    /// The socket, for reading and for waiting.
-    pub fn socket(&self) -> &TcpStream {
-        &self.socket
+    /// Lets go of the socket, which closes it once its owner does so too.
+    pub fn forget_socket(&self) {
+        let mut q = self.queue.lock();
+        q.socket = None;
+        q.closed = true;
+        q.chunks.clear();
+        q.tail = Vec::new();
     }
 
     /// Bytes queued or being written.
@@ -194,20 +202,18 @@ impl Outbound {
                 q.blocked_since = None;
                 return Flushed::Done;
             }
+            let Some(socket) = q.socket.clone() else { return Flushed::Done };
             q.writing = true;
             let mut chunks = std::mem::take(&mut q.chunks);
             let mut offset = std::mem::take(&mut q.offset);
             drop(q);
             let mut recycled = Vec::new();
-            let (written, outcome) = self.write(&mut chunks, &mut offset, &mut recycled);
+            let (written, outcome) = write(&socket, &mut chunks, &mut offset, &mut recycled);
             q = self.queue.lock();
             q.writing = false;
             q.bytes = q.bytes.saturating_sub(written);
             if q.tail.capacity() == 0 && recycled.capacity() > 0 {
                 q.tail = recycled;
-            }
-            if q.closed && outcome == Flushed::Done {
-                return Flushed::Done;
             }
             // What was not written goes back in front of what came meanwhile.
             while let Some(c) = chunks.pop_back() {
@@ -236,49 +242,6 @@ impl Outbound {
         }
     }
 
-    fn write(
-        &self,
-        chunks: &mut VecDeque<Bytes>,
-        offset: &mut usize,
-        recycled: &mut Vec<u8>,
-    ) -> (usize, Flushed) {
-        let mut total = 0;
-        while !chunks.is_empty() {
-            let result = if chunks.len() == 1 {
-                self.socket.try_write(&chunks[0][*offset..])
-            } else {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let mut n = 0;
-                for (i, c) in chunks.iter().take(MAX_SLICES).enumerate() {
-                    slices[n] = IoSlice::new(if i == 0 { &c[*offset..] } else { c });
-                    n += 1;
-                }
-                self.socket.try_write_vectored(&slices[..n])
-            };
-            match result {
-                Ok(mut n) => {
-                    total += n;
-                    while let Some(front) = chunks.front() {
-                        let left = front.len() - *offset;
-                        if n < left {
-                            *offset += n;
-                            break;
-                        }
-                        n -= left;
-                        *offset = 0;
-                        recycle(chunks.pop_front(), recycled);
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    return (total, Flushed::Blocked);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return (total, Flushed::Failed),
-            }
-        }
-        (total, Flushed::Done)
-    }
-
     /// Frees the buffer kept for reuse; called when the connection is idle.
     pub fn shrink(&self) {
         let mut q = self.queue.lock();
@@ -291,6 +254,49 @@ impl Outbound {
     pub fn close(&self) {
         self.queue.lock().closed = true;
     }
+}
+
+fn write(
+    socket: &TcpStream,
+    chunks: &mut VecDeque<Bytes>,
+    offset: &mut usize,
+    recycled: &mut Vec<u8>,
+) -> (usize, Flushed) {
+    let mut total = 0;
+    while !chunks.is_empty() {
+        let result = if chunks.len() == 1 {
+            socket.try_write(&chunks[0][*offset..])
+        } else {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut n = 0;
+            for (i, c) in chunks.iter().take(MAX_SLICES).enumerate() {
+                slices[n] = IoSlice::new(if i == 0 { &c[*offset..] } else { c });
+                n += 1;
+            }
+            socket.try_write_vectored(&slices[..n])
+        };
+        match result {
+            Ok(mut n) => {
+                total += n;
+                while let Some(front) = chunks.front() {
+                    let left = front.len() - *offset;
+                    if n < left {
+                        *offset += n;
+                        break;
+                    }
+                    n -= left;
+                    *offset = 0;
+                    recycle(chunks.pop_front(), recycled);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                return (total, Flushed::Blocked);
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return (total, Flushed::Failed),
+        }
+    }
+    (total, Flushed::Done)
 }
 
 /// Gives a written buffer back for the next messages, unless it is very large.

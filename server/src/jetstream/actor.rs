@@ -11,10 +11,11 @@ use crate::shard::Shard;
 use crate::shard::mailbox::{Mail, StreamCall, StreamMail};
 use crate::subscription::{Subscription, Target};
 use bytes::{Bytes, BytesMut};
+use gust_config::options::jetstream::JetStreamLimits;
 use gust_jetstream::consumer::Stop;
 use gust_jetstream::effect::{Effect, Outgoing};
 use gust_jetstream::error::ApiError;
-use gust_jetstream::stream::{Completion, Cx, Facts, Inbound, Stream, Token};
+use gust_jetstream::stream::{BatchLimits, Completion, Cx, Facts, Inbound, Stream, Token};
 use gust_raft::{Committed, Group, LogWrite, ProposeError, Ticket};
 use gust_storage::store::StoreError;
 use gust_storage::store::file::{CheckpointDone, CheckpointJob};
@@ -506,8 +507,13 @@ impl Actor {
 }
 
 fn facts(shard: &Shard, account: &AccountState, memory: bool) -> Facts {
-    let max_payload = shard.server.options.load().limits.max_payload.max(0) as u64;
-    let mut facts = Facts { max_payload, ..Facts::default() };
+    let options = shard.server.options.load();
+    let mut facts = Facts {
+        max_payload: options.limits.max_payload.max(0) as u64,
+        max_pending: options.limits.max_pending.max(0) as u64,
+        batch: batch_limits(&options.jetstream.limits),
+        ..Facts::default()
+    };
     if let Some(js) = shard.server.jetstream.get() {
         facts.account_full = account.jetstream.exceeded(memory);
         facts.server_full = js.limits.exceeded(memory)
@@ -515,6 +521,18 @@ fn facts(shard: &Shard, account: &AccountState, memory: bool) -> Facts {
                 && (js.limits.is_low() || js.lane.state.is_full() || js.lane.state.is_fenced()));
     }
     facts
+}
+
+/// What batches may do; 0 means the default.
+fn batch_limits(l: &JetStreamLimits) -> BatchLimits {
+    let d = BatchLimits::default();
+    let or = |n: i64, default: usize| if n > 0 { n as usize } else { default };
+    BatchLimits {
+        per_stream: or(l.batch_max_inflight_per_stream, d.per_stream),
+        room: or(l.batch_max_inflight_total, d.room),
+        msgs: if l.batch_max_msgs > 0 { l.batch_max_msgs as u64 } else { d.msgs },
+        timeout: if l.batch_timeout_ns > 0 { l.batch_timeout_ns } else { d.timeout },
+    }
 }
 
 fn send(shard: &Shard, account: &Arc<AccountState>, o: &Outgoing) {
