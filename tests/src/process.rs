@@ -71,9 +71,13 @@ impl Server {
         Ok(server)
     }
 
-    fn launch(&mut self) -> Result<()> {
+    /// Starts the stopped process again on the same store.
+    pub fn launch(&mut self) -> Result<()> {
         let dir = self.dir.path();
-        let mut cmd = Command::new(binary());
+        // A full disk is imitated by a limit on file sizes; its signal, ignored
+        // here, would end the process where a disk gives an error.
+        let mut cmd = Command::new("sh");
+        cmd.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary());
         cmd.args(["-a", "127.0.0.1", "-p", "-1", "-m", "-1", "--ports_file_dir"]).arg(dir);
         cmd.arg("-sd").arg(&self.store).arg("-l").arg(dir.join("log")).args(&self.args);
         if let Some(text) = &self.config {
@@ -116,9 +120,16 @@ impl Server {
     /// Kills the process as a power cut would (as far as a process can tell)
     /// and starts it again on the same store. The port may change.
     pub fn kill_and_restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.launch()
+    }
+
+    /// Kills the process without a chance to do anything; it stays down until
+    /// [`Server::launch`].
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        self.launch()
+        Ok(())
     }
 
     /// Stops in an orderly way and starts again on the same store.
@@ -130,7 +141,12 @@ impl Server {
     /// Stops in an orderly way.
     pub fn stop(&mut self) -> Result<()> {
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        let deadline = Instant::now() + DEADLINE;
+        self.wait(DEADLINE)
+    }
+
+    /// Waits until it has stopped by itself.
+    pub fn wait(&mut self, at_most: Duration) -> Result<()> {
+        let deadline = Instant::now() + at_most;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > deadline {
                 bail!("the server did not stop; log:\n{}", self.log());
