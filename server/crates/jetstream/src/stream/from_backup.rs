@@ -83,8 +83,10 @@ impl Restoring {
 
     fn delete(&mut self, seq: u64, ts: Nanos) -> Result<(), gust_storage::store::StoreError> {
         let store = &mut self.stream.store;
-        if seq > store.state().last_seq && seq <= MAX_SEQ {
-            return store.skip_to(seq, ts);
+        let state = store.state();
+        if seq > state.last_seq && seq <= MAX_SEQ {
+            // nats-server notes no time for a deleted end.
+            return store.skip_to(seq, ts.max(state.last_ts));
         }
         store.remove(seq, false).map(|_| ())
     }
@@ -139,10 +141,9 @@ impl Restoring {
 
     /// The stream, when all items were taken.
     pub fn finish(mut self) -> Result<Stream, SnapshotError> {
-        if let Some((last, ts)) = self.end
-            && last > self.stream.store.state().last_seq
-        {
-            self.stream.store.skip_to(last, ts).map_err(|e| said(&e))?;
+        let state = self.stream.store.state();
+        if let Some((last, ts)) = self.end.filter(|e| e.0 > state.last_seq) {
+            self.stream.store.skip_to(last, ts.max(state.last_ts)).map_err(|e| said(&e))?;
         }
         for consumer in std::mem::take(&mut self.consumers) {
             let name = consumer.name.clone();
