@@ -1,6 +1,7 @@
 //! One stream with everything it needs around its state machine: its raft group,
 //! the subscriptions that lead to it, its timer and the callers who wait.
 
+use super::coverage::Coverage;
 use super::engine::Submission;
 use super::interest::AccountInterest;
 use super::subjects;
@@ -37,10 +38,6 @@ pub struct Actor {
     pub account: Arc<AccountState>,
     /// It waits for a turn.
     pub dirty: bool,
-    /// A checkpoint is under way.
-    pub checkpointing: bool,
-    /// Everything below is applied and belongs to this stream's past.
-    pub applied_lsn: Lsn,
     group: Group,
     memory: bool,
     subs: HashMap<(Bytes, Bytes), Arc<Subscription>>,
@@ -53,8 +50,8 @@ pub struct Actor {
     fx: Vec<Effect>,
     leading: bool,
     subs_stale: bool,
-    /// The last checkpoint covers the log below this.
-    floor: Lsn,
+    /// What of the log it still needs.
+    coverage: Coverage,
     on_leading: Vec<oneshot::Sender<()>>,
     /// It comes from disk: consumers kept in memory only have ended.
     recovered: bool,
@@ -67,8 +64,6 @@ impl Actor {
             stream,
             account,
             dirty: false,
-            checkpointing: false,
-            applied_lsn: 0,
             group,
             memory,
             subs: HashMap::new(),
@@ -81,7 +76,7 @@ impl Actor {
             fx: Vec::new(),
             leading: false,
             subs_stale: true,
-            floor: 0,
+            coverage: Coverage::default(),
             on_leading: Vec::new(),
             recovered: false,
         }
@@ -90,7 +85,7 @@ impl Actor {
     /// Makes it one that was found on disk after the log below `lsn` was
     /// replayed.
     pub fn recovered(mut self, lsn: Lsn) -> Self {
-        self.applied_lsn = lsn;
+        self.coverage = Coverage::replayed(lsn);
         self.recovered = true;
         self
     }
@@ -271,6 +266,7 @@ impl Actor {
             } else {
                 out.records.extend(writes.drain(..).map(wal_record));
                 out.tickets.push((self.group.id(), ticket));
+                self.coverage.submitted();
             }
         }
         more
@@ -280,7 +276,7 @@ impl Actor {
     pub fn persisted(&mut self, shard: &Shard, ticket: Ticket, lsn: Lsn) {
         let committed = self.group.persisted(ticket);
         self.apply(shard, committed);
-        self.applied_lsn = lsn;
+        self.coverage.applied(lsn);
     }
 
     fn apply(&mut self, shard: &Shard, committed: Vec<Committed>) {
@@ -340,15 +336,13 @@ impl Actor {
 
     /// Begins a checkpoint unless one is under way or nothing has changed.
     pub fn checkpoint(&mut self, shard: &Shard) {
-        if self.memory || self.checkpointing || self.applied_lsn == self.floor {
+        if self.memory || !self.coverage.wants_checkpoint() {
             return;
         }
         let Some(job) = self.begin_checkpoint() else { return };
         let Some(js) = shard.server.jetstream.get() else { return };
-        self.checkpointing = true;
         let (server, id) = (shard.server.clone(), shard.id);
-        let (group, lsn) = (self.group.id(), self.applied_lsn);
-        self.floor = lsn;
+        let (group, lsn) = (self.group.id(), self.coverage.begin());
         js.checkpointer.run(Box::new(move || {
             let result = job.run();
             server.shard(id).send_one(Mail::Call(Box::new(move |s| {
@@ -358,6 +352,11 @@ impl Actor {
     }
 
     fn begin_checkpoint(&mut self) -> Option<CheckpointJob> {
+        // One that stopped inside an entry holds a part of it, which the replay
+        // of that entry could not stand.
+        if self.stream.poisoned().is_some() || self.coverage.is_broken() {
+            return None;
+        }
         let (index, term) = self.stream.applied();
         let mut app = BytesMut::new();
         self.stream.checkpoint_app(&mut app);
@@ -370,21 +369,29 @@ impl Actor {
         }
     }
 
-    /// A checkpoint has ended; true if it is durable.
-    pub fn checkpointed(&mut self, result: Result<CheckpointDone, StoreError>) -> bool {
-        self.checkpointing = false;
+    /// A checkpoint covering `lsn` has ended. If it is durable, the log below the
+    /// result is not needed any more.
+    pub fn checkpointed(
+        &mut self,
+        result: Result<CheckpointDone, StoreError>,
+        lsn: Lsn,
+    ) -> Option<Lsn> {
         match result {
             Ok(done) => {
                 if let Some(file) = self.stream.store_mut().as_file() {
                     file.finish_checkpoint(done);
                 }
-                true
+                Some(self.coverage.done(lsn))
             }
             Err(e) => {
                 // The log keeps what the checkpoint would have held.
-                self.floor = 0;
-                tracing::error!("{}: checkpoint: {e}", self.label());
-                false
+                self.coverage.failed(e.is_disk_full());
+                let then = match self.coverage.is_broken() {
+                    true => "; there is no other before a restart, check the disk",
+                    false => "",
+                };
+                tracing::error!("{}: checkpoint: {e}{then}", self.label());
+                None
             }
         }
     }

@@ -188,10 +188,10 @@ impl Engine {
         lsn: Lsn,
     ) {
         let Some(actor) = self.streams.get_mut(&group) else { return };
-        if actor.checkpointed(result)
+        if let Some(floor) = actor.checkpointed(result, lsn)
             && let Some(lane) = &self.lane
         {
-            lane.set_floor(group, lsn);
+            lane.set_floor(group, floor);
         }
     }
 

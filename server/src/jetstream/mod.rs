@@ -9,6 +9,7 @@ pub mod actor;
 pub mod api;
 pub mod assets;
 pub mod checkpoint;
+pub mod coverage;
 pub mod engine;
 pub mod health;
 pub mod interest;
