@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Bytes of subjects and results one connection's match cache may hold. Full:
@@ -228,6 +229,9 @@ impl Session {
             Ok(n) => {
                 self.client.last_activity.store(clock::now(), Relaxed);
                 let full = n == room;
+                if !full {
+                    self.drained();
+                }
                 if own && buf.len() < self.need {
                     self.partial = buf;
                     return Ok(full);
@@ -249,6 +253,13 @@ impl Session {
             }
             Err(_) => Err(CloseReason::ReadError),
         }
+    }
+
+    /// A short read has emptied the socket. Telling the runtime spares the read
+    /// that would only return "would block"; new bytes make a new event.
+    fn drained(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = self.socket.try_io(Interest::READABLE, nothing);
     }
 
     async fn consume(&mut self, mut chunk: Bytes) -> Result<(), CloseReason> {
