@@ -400,7 +400,9 @@ impl Actor {
     pub fn close(&mut self, shard: &Shard) {
         self.with_cx(shard, |stream, cx| stream.stop(Stop::Shutdown, cx));
         self.leading = false;
+        // One checkpoint at a time: with one under way the log keeps the rest.
         if !self.memory
+            && !self.checkpointing
             && let Some(job) = self.begin_checkpoint()
             && let Err(e) = job.run()
         {
