@@ -4,11 +4,13 @@ use gust_config::Options;
 use gust_storage::disk::Disk;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// Free bytes below which publishes are refused: the log needs room for what is
-/// in flight, for acks, deletes and purges, which go on.
-const RESERVE: u64 = 64 << 20;
-/// Publishing resumes when this much is free (hysteresis).
-const RESUME: u64 = 96 << 20;
+/// Free bytes below which publishes are refused: blocks and log need room for
+/// what is in flight and for acks, deletes and purges, which go on. A twentieth
+/// of the disk, within bounds, so that small volumes stay usable and what a fast
+/// publisher writes between two looks fits on large ones.
+fn reserve(total: u64) -> u64 {
+    (total / 20).clamp(16 << 20, 512 << 20)
+}
 
 /// Limits and use of the whole server, in bytes.
 #[derive(Debug, Default)]
@@ -40,20 +42,23 @@ impl ServerLimits {
         }
     }
 
-    /// Looks at the disk. Called about once a second.
+    /// Looks at the disk. Called a few times a second.
     pub fn look(&self, disk: &dyn Disk) {
         let Ok(space) = disk.space() else { return };
         self.free.store(space.free, Relaxed);
         let low = self.low_space.load(Relaxed);
-        if !low && space.free < RESERVE {
+        let reserve = reserve(space.total);
+        // Publishing resumes with some distance, or it would flap.
+        let resume = reserve + reserve / 2;
+        if !low && space.free < reserve {
             self.low_space.store(true, Relaxed);
             tracing::error!(
                 "JetStream: only {} MiB are free on the store's disk; publishes are refused until \
                  {} MiB are free. Delete messages or streams, or make room",
                 space.free >> 20,
-                RESUME >> 20
+                resume >> 20
             );
-        } else if low && space.free >= RESUME {
+        } else if low && space.free >= resume {
             self.low_space.store(false, Relaxed);
             tracing::info!("JetStream: the disk has room again, publishing resumes");
         }

@@ -186,11 +186,11 @@ pub fn hand_over(server: &Arc<Server>, actors: Recovered) {
         let _ = rx.blocking_recv();
     }
     let server = server.clone();
-    // Looks at the disk once a second, cheaply, wherever it is.
+    // Looks at the disk, one cheap call, often enough for a fast publisher.
     let watch = std::thread::Builder::new().name("gust-disk".into()).spawn(move || {
         while let Some(js) = server.jetstream.get().filter(|_| !server.is_stopped()) {
             js.limits.look(&*js.disk);
-            std::thread::park_timeout(Duration::from_secs(1));
+            std::thread::park_timeout(Duration::from_millis(250));
         }
     });
     if let Err(e) = watch {
