@@ -402,7 +402,7 @@ impl Actor {
         self.leading = false;
         // One checkpoint at a time: with one under way the log keeps the rest.
         if !self.memory
-            && !self.checkpointing
+            && !self.coverage.is_running()
             && let Some(job) = self.begin_checkpoint()
             && let Err(e) = job.run()
         {

@@ -80,6 +80,11 @@ impl Coverage {
     pub fn is_broken(&self) -> bool {
         self.broken
     }
+
+    /// Whether a checkpoint is under way.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
 }
 
 #[cfg(test)]
