@@ -98,6 +98,7 @@ impl Server {
             headers: !options.limits.no_header_support,
             max_payload: options.limits.max_payload,
             api_lvl: API_LEVEL,
+            xkey: crate::identity::curve_key().unwrap_or_default(),
             ..Info::default()
         };
         Arc::new(Self {
