@@ -173,7 +173,7 @@ impl Actor {
             }
             StreamCall::Pull(consumer) => {
                 if let Ok(name) = std::str::from_utf8(&consumer) {
-                    stream.pull(name, reply, &payload, cx);
+                    stream.pull(name, reply, &headers, &payload, cx);
                 }
             }
             StreamCall::Ack => {

@@ -33,7 +33,8 @@ pub async fn failures(server: &Arc<Server>, js: &JetStream, o: &Options) -> Vec<
             out.push(failure(503, "STREAM", &d.account, &d.stream, text));
         }
     }
-    if !o.account.is_empty() && server.accounts.get(&o.account).is_none() {
+    // Without a stream an account is none of JetStream's, as in nats-server.
+    if !o.account.is_empty() && js.assets.of_account(&o.account).is_empty() {
         let text = format!("JetStream account {:?} not found", o.account);
         out.push(failure(404, "ACCOUNT", &o.account, "", text));
         return out;

@@ -51,10 +51,9 @@ pub fn wanted(stream: &Stream) -> Wanted {
     for c in stream.consumers() {
         let (consumer, cc) = (c.name(), c.config());
         let tag = Bytes::copy_from_slice(consumer.as_bytes());
-        if !cc.is_push() {
-            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{name}.{consumer}");
-            put(subject, "", StreamCall::Pull(tag.clone()));
-        }
+        // A push consumer answers pulls too: that it is none.
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{name}.{consumer}");
+        put(subject, "", StreamCall::Pull(tag.clone()));
         if cc.ack_policy != AckPolicy::None {
             put(format!("$JS.ACK.{name}.{consumer}.>"), "", StreamCall::Ack);
             put(format!("$JS.ACK.{domain}.{hash}.{name}.{consumer}.>"), "", StreamCall::Ack);

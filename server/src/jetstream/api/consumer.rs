@@ -4,7 +4,7 @@ use super::{Answer, Request, stamp};
 use crate::jetstream::interest::AccountInterest;
 use gust_jetstream::api::Endpoint;
 use gust_jetstream::api::advisory::action;
-use gust_jetstream::api::info::{ClusterInfo, ConsumerInfo};
+use gust_jetstream::api::info::ConsumerInfo;
 use gust_jetstream::api::request::{
     LIST_LIMIT, NAMES_LIMIT, OffsetRequest, PauseRequest, ResetRequest, UnpinRequest,
 };
@@ -16,6 +16,10 @@ use gust_jetstream::config::consumer_change::{self, CreateForm};
 use gust_jetstream::error::{self, ApiError};
 use gust_jetstream::stream::{Completion, is_public};
 use gust_jetstream::time::Time;
+use gust_wire::headers::Headers;
+
+/// Header of consumer requests by mirrors and sources, and of their answers.
+const STREAM_IDENTITY: &[u8] = b"Nats-Stream-Identity";
 
 impl Request {
     /// CONSUMER.CREATE in its three forms.
@@ -30,6 +34,9 @@ impl Request {
         };
         consumer_change::check_request(&mut request, stream, form)?;
         let group = self.group(stream)?;
+        if request.config.direct || request.config.sourcing {
+            self.say_identity(group)?;
+        }
         let (server, account) = self.limits();
         let existed = {
             let name = request.config.name.clone();
@@ -59,6 +66,21 @@ impl Request {
         Ok(e.answer(doc))
     }
 
+    /// Tells a mirror or source which life of the stream it reads, and refuses
+    /// one that expects another (2.15).
+    fn say_identity(&self, group: u64) -> Result<(), ApiError> {
+        let asset = self.js.assets.get(group).ok_or_else(error::stream_not_found)?;
+        let identity = consumer_change::stream_identity(Time::from_nanos(asset.created));
+        let expected = Headers::new(&self.message.headers).get(STREAM_IDENTITY);
+        if expected.is_some_and(|e| !e.is_empty() && e != identity.as_bytes()) {
+            return Err(error::consumer_stream_identity_mismatch(identity));
+        }
+        let _ = self
+            .headers
+            .set(format!("NATS/1.0\r\nNats-Stream-Identity: {identity}\r\n\r\n").into());
+        Ok(())
+    }
+
     fn finish(&self, doc: &mut ConsumerInfo) {
         if let Some(config) = &mut doc.config {
             stamp(&mut config.metadata);
@@ -86,8 +108,6 @@ impl Request {
     ) -> Answer {
         self.body::<Nothing>(e)?;
         let mut doc = self.document(stream, consumer).await?;
-        doc.cluster =
-            Some(ClusterInfo { leader: self.server().name.clone(), ..ClusterInfo::default() });
         self.finish(&mut doc);
         Ok(e.answer(doc))
     }
@@ -180,7 +200,7 @@ impl Request {
         let name = consumer.to_owned();
         self.change(group, move |s, token, cx| s.unpin_consumer(&name, &r.group, token, cx))
             .await?;
-        Ok(e.answer(Success::YES))
+        Ok(e.answer(Nothing::default()))
     }
 
     /// CONSUMER.RESET; no answer when the consumer is missing.

@@ -20,6 +20,7 @@ use gust_jetstream::error::{self, ApiError};
 use gust_jetstream::json::{JsonRead, Strictness};
 use gust_jetstream::stream::{Cx, Stream, Token};
 use gust_wire::headers::Headers;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -53,6 +54,8 @@ pub struct Request {
     pub message: OwnedMessage,
     /// Who asks; `None`: the server itself.
     pub client: Option<Arc<Client>>,
+    /// Headers of a good answer, if it is to have some.
+    pub headers: OnceCell<Bytes>,
 }
 
 /// What an endpoint gives: the document, or the error to be told.
@@ -82,7 +85,14 @@ pub fn request(
         tracing::warn!("JetStream API: {MAX_INFLIGHT} requests wait, one is dropped");
         return true;
     }
-    let r = Request { shard: shard.clone(), js, account: account.clone(), message, client };
+    let r = Request {
+        shard: shard.clone(),
+        js,
+        account: account.clone(),
+        message,
+        client,
+        headers: OnceCell::new(),
+    };
     tokio::task::spawn_local(async move {
         r.serve().await;
         r.js.inflight.fetch_sub(1, Relaxed);
@@ -110,8 +120,12 @@ impl Request {
         if counted {
             self.account.jetstream.api_total.fetch_add(1, Relaxed);
         }
+        let mut headers: &[u8] = b"";
         let body = match result {
-            Ok(body) => body,
+            Ok(body) => {
+                headers = self.headers.get().map_or(b"", |h| h);
+                body
+            }
             Err(e) => {
                 if counted {
                     self.account.jetstream.api_errors.fetch_add(1, Relaxed);
@@ -119,17 +133,17 @@ impl Request {
                 endpoint.answer_error(e)
             }
         };
-        self.answer(&body);
+        self.answer(headers, &body);
         if counted {
             self.audit(&body);
         }
     }
 
     /// Sends a document to the requester.
-    pub fn answer(&self, body: &[u8]) {
+    pub fn answer(&self, headers: &[u8], body: &[u8]) {
         let reply = &self.message.reply;
         if !reply.is_empty() {
-            self.shard.publish(&self.account, reply, &Message::new(reply, b"", b"", body), b"");
+            self.shard.publish(&self.account, reply, &Message::new(reply, b"", headers, body), b"");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::consumer_check::{check, check_update, set_defaults};
 use super::level;
-use super::limits::{AccountLimits, ServerLimits};
+use super::limits::{AccountLimits, EPHEMERAL_THRESHOLD, ServerLimits};
 use super::names::{MAX_NAME, short_hash};
 use super::subjects::overlap;
 use super::{
@@ -134,6 +134,7 @@ pub fn create(
             return Err(error::consumer_wq_consumer_not_unique());
         }
         check_update(old, &cfg, facts.bound)?;
+        stamp_threshold(&mut cfg);
         return Ok(ConsumerCreate::Update(Box::new(cfg)));
     }
     if request.action == ConsumerAction::Update {
@@ -146,7 +147,17 @@ pub fn create(
     if cfg.name.len() > MAX_NAME || cfg.durable_name.len() > MAX_NAME {
         return Err(error::consumer_name_too_long(MAX_NAME));
     }
+    stamp_threshold(&mut cfg);
     Ok(ConsumerCreate::New(Box::new(cfg)))
+}
+
+/// An ephemeral consumer always ends when nobody uses it. This is no default
+/// of [`set_defaults`]: a repeated `create` request is compared without it, and
+/// is refused as nats-server refuses it.
+fn stamp_threshold(cfg: &mut ConsumerConfig) {
+    if !cfg.is_durable() && cfg.inactive_threshold <= 0 {
+        cfg.inactive_threshold = EPHEMERAL_THRESHOLD;
+    }
 }
 
 /// Pausing has its own endpoint, and a durable that sources read through keeps

@@ -12,6 +12,8 @@ pub const DEFAULT_ACK_WAIT: Nanos = 30 * SECOND;
 pub const DEFAULT_MAX_ACK_PENDING: i64 = 1000;
 /// `max_waiting` of pull consumers.
 pub const DEFAULT_MAX_WAITING: i64 = 512;
+/// `inactive_threshold` of ephemeral consumers, ns.
+pub const EPHEMERAL_THRESHOLD: Nanos = 5 * SECOND;
 /// `priority_timeout` of pinned consumers, ns.
 pub const DEFAULT_PRIORITY_TIMEOUT: Nanos = 120 * SECOND;
 /// `duplicate_window` of ordinary streams, ns.

@@ -122,7 +122,7 @@ impl Cx<'_> {
         self.out.push(Effect::Publish(Outgoing { headers, ..outgoing(to) }));
     }
 
-    fn send_static(&mut self, to: &Bytes, headers: &'static [u8]) {
+    pub(crate) fn send_static(&mut self, to: &Bytes, headers: &'static [u8]) {
         self.send(to, Bytes::from_static(headers));
     }
 }

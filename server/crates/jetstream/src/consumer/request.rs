@@ -48,7 +48,11 @@ pub fn parse(body: &[u8]) -> Result<Pull, String> {
         let batch = std::str::from_utf8(body).ok().and_then(|t| t.parse().ok()).unwrap_or(1);
         return Ok(plain(batch));
     }
-    let ask: NextRequest = json::parse_lenient(body).map_err(|e| e.0)?;
+    // nats-server reads this document with another reader than API requests.
+    let ask: NextRequest = json::parse_lenient(body).map_err(|e| match e.0.as_str() {
+        "unexpected EOF" => "unexpected end of JSON input".to_owned(),
+        _ => e.0,
+    })?;
     if ask.idle_heartbeat > 0 && ask.idle_heartbeat.saturating_mul(2) > ask.expires {
         return Err("heartbeat value too large".into());
     }

@@ -4,14 +4,13 @@ use super::StreamFacts;
 use super::filter::Subjects;
 use super::leader::Leader;
 use super::start::start_time;
+use crate::config::limits::EPHEMERAL_THRESHOLD;
 use crate::config::{
     AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy, RetentionPolicy,
 };
 use crate::effect::Nanos;
 use bytes::Bytes;
 
-/// 5 s, an ephemeral's `inactive_threshold` unless it says otherwise.
-const EPHEMERAL_THRESHOLD: Nanos = 5_000_000_000;
 const DEFAULT_ACK_WAIT: Nanos = 30_000_000_000;
 const DEFAULT_PIN_TIMEOUT: Nanos = 120_000_000_000;
 const DEFAULT_MAX_WAITING: usize = 512;

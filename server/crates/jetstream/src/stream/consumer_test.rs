@@ -28,7 +28,7 @@ fn done(b: &mut Bench) -> Done {
 fn pull(b: &mut Bench, name: &str, n: usize) -> Vec<Bytes> {
     b.fx.clear();
     let body = n.to_string();
-    assert!(b.call(|s, cx| s.pull(name, Bytes::from_static(b"p"), body.as_bytes(), cx)));
+    assert!(b.call(|s, cx| s.pull(name, Bytes::from_static(b"p"), b"", body.as_bytes(), cx)));
     b.commit();
     let reply = |e: Effect| match e {
         Effect::Publish(p) if p.to == "p" && !p.reply.is_empty() => Some(p.reply),
@@ -159,7 +159,7 @@ fn a_replicated_delivery_is_sent_when_it_is_logged() {
     done(&mut b);
     b.publish("S.a", &[], "x");
     b.fx.clear();
-    b.call(|s, cx| s.pull("r", Bytes::from_static(b"p"), b"1", cx));
+    b.call(|s, cx| s.pull("r", Bytes::from_static(b"p"), b"", b"1", cx));
     b.call(|s, cx| s.turn(cx));
     let entry = b.stream.take_entry().unwrap();
     assert_eq!(b.fx.len(), 0);

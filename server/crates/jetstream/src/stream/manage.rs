@@ -7,11 +7,13 @@
 
 use super::apply::Fault;
 use super::consumers::mix;
+use super::headers;
 use super::lead::{Answer, Leading};
 use super::log::{Change, GoneReason};
 use super::{Completion, Cx, Stream, Token};
 use crate::api::advisory;
 use crate::config::consumer_change::{self, ConsumerCreate, ConsumerFacts};
+use crate::config::level;
 use crate::config::{
     AccountLimits, AckPolicy, ConsumerConfig, CreateConsumerRequest, RetentionPolicy, ServerLimits,
     StreamConfig,
@@ -60,6 +62,9 @@ impl Stream {
             }
             if config.deny_delete {
                 return Err(error::stream_msg_delete_failed("message delete not permitted"));
+            }
+            if seq == 0 {
+                return Err(error::stream_msg_delete_failed("no message found"));
             }
             if seq > lead.last_seq {
                 return Err(error::stream_msg_delete_failed("stream store EOF"));
@@ -164,8 +169,24 @@ impl Stream {
     // ---- consumers at work ----
 
     /// CONSUMER.MSG.NEXT; `false` if there is no such consumer (503).
-    pub fn pull(&mut self, name: &str, reply: Bytes, body: &[u8], cx: &mut Cx<'_>) -> bool {
-        let f = |c: &mut Consumer, cx: &mut consumer::Cx<'_>| (c.pull(cx, reply, body), ());
+    pub fn pull(
+        &mut self,
+        name: &str,
+        reply: Bytes,
+        headers: &[u8],
+        body: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let level = headers::get(headers, b"Nats-Required-Api-Level");
+        let f = |c: &mut Consumer, cx: &mut consumer::Cx<'_>| {
+            if !c.config().is_push() && !level::request_supported(level) {
+                if !reply.is_empty() {
+                    cx.send_static(&reply, consumer::status::REQUIRED_API_LEVEL);
+                }
+                return (consumer::Wake::default(), ());
+            }
+            (c.pull(cx, reply, body), ())
+        };
         self.consumers.call(name, &*self.store, &self.facts, cx, f).is_some()
     }
 
@@ -376,7 +397,8 @@ impl Stream {
 
     fn run_pause(&mut self, name: &str, until: Option<Time>, token: Token) -> Result<(), ApiError> {
         let c = self.consumers.get(name).ok_or_else(error::consumer_not_found)?;
-        let config = ConsumerConfig { pause_until: until, ..c.config().clone() };
+        let mut config = ConsumerConfig { pause_until: until, ..c.config().clone() };
+        config.stamp_level();
         let (document, created) = (json::to_bytes(&config), c.created());
         let change = Change::Consumer { created, name: name.as_bytes(), config: &document };
         self.propose_call(&change, token)

@@ -116,7 +116,9 @@ fn run(which: usize, steps: &[Step]) {
             }
             Step::Gone(c) => b.call(|s, cx| s.delete_consumer(&format!("c{c}"), 1, cx)),
             Step::Pull(c) => {
-                b.call(|s, cx| s.pull(&format!("c{c}"), Bytes::from_static(b"pull"), b"3", cx));
+                b.call(|s, cx| {
+                    s.pull(&format!("c{c}"), Bytes::from_static(b"pull"), b"", b"3", cx)
+                });
             }
             Step::Ack => {
                 if !acks.is_empty() {

@@ -42,12 +42,16 @@ pub(super) struct Origin {
     mirror: bool,
     transforms: Vec<Transform>,
     phase: Phase,
+    /// Where its consumer delivers to.
+    deliver: Bytes,
     fails: u32,
     /// When anything was last heard of it; 0 = never.
     heard: Nanos,
     /// Last sequence taken from the origin, and of the deliveries.
     pub seq: u64,
     dseq: u64,
+    /// Tells the origin's lives apart, as it said itself; empty = unknown.
+    pub identity: String,
     pub lag: u64,
     pub error: Option<ApiError>,
 }
@@ -104,10 +108,12 @@ impl Origin {
             conf,
             mirror,
             phase: Phase::Waiting(now),
+            deliver: Bytes::new(),
             fails: 0,
             heard: 0,
             seq,
             dseq: 0,
+            identity: String::new(),
             lag: 0,
             error: None,
         }
@@ -173,7 +179,7 @@ impl Origin {
         let prefix = if prefix.is_empty() { "$JS" } else { prefix.trim_end_matches('.') };
         let deliver = format!("{prefix}.{kind}.{token}");
         let reply = Bytes::from(format!("_INBOX.{}", random_token(mix(cx.random, *ids + 1))));
-        cx.fx.push(Effect::Subscribe { id: data, subject: deliver.clone().into() });
+        self.deliver = deliver.clone().into();
         cx.fx.push(Effect::Subscribe { id: answer, subject: reply.clone() });
         let request = CreateConsumerRequest {
             stream_name: self.conf.name.clone(),
@@ -271,6 +277,10 @@ impl Origin {
                 self.restart(cx);
             }
             Ok(a) if a.error.is_none() => {
+                let identity = headers::get(block, b"Nats-Stream-Identity").unwrap_or_default();
+                self.identity = String::from_utf8_lossy(identity).into_owned();
+                // Only now, so that no message comes before its stream is known.
+                cx.fx.push(Effect::Subscribe { id: data, subject: self.deliver.clone() });
                 self.lag = a.num_pending;
                 self.error = None;
             }

@@ -60,7 +60,7 @@ impl Stream {
         cx: &mut Cx<'_>,
     ) -> Result<(), Refusal> {
         let rules = lead.rules.clone();
-        let source = source_header(&o.index, seq, &msg.subject);
+        let source = source_header(&o.index, seq, &msg.subject, &o.identity);
         let block = strip(&headers::stored(&msg.headers), true);
         let mut m = Checked {
             subject: o.map(&msg.subject, cx.random),
@@ -187,10 +187,10 @@ fn strip(block: &Bytes, sourced: bool) -> Bytes {
     }
 }
 
-/// `<name> <seq> <filters> <destinations> <original subject>`.
-fn source_header(index: &str, seq: u64, subject: &[u8]) -> Bytes {
+/// `<name> <seq> <filters> <destinations> <original subject>[ <identity>]`.
+fn source_header(index: &str, seq: u64, subject: &[u8], identity: &str) -> Bytes {
     let (name, rest) = index.split_once(' ').unwrap_or((index, "> >"));
-    let mut out = BytesMut::with_capacity(index.len() + subject.len() + 24);
+    let mut out = BytesMut::with_capacity(index.len() + subject.len() + identity.len() + 24);
     out.put_slice(name.as_bytes());
     out.put_u8(b' ');
     crate::api::ack::put_decimal(&mut out, seq);
@@ -198,6 +198,10 @@ fn source_header(index: &str, seq: u64, subject: &[u8]) -> Bytes {
     out.put_slice(rest.as_bytes());
     out.put_u8(b' ');
     out.put_slice(subject);
+    if !identity.is_empty() {
+        out.put_u8(b' ');
+        out.put_slice(identity.as_bytes());
+    }
     out.freeze()
 }
 
