@@ -27,17 +27,28 @@ pub fn accountz(server: &Server, account: &str) -> Result<Value, String> {
 
 /// One account as `/accountz` shows it.
 pub fn detail(server: &Server, a: &AccountState) -> Value {
-    json!({
+    let interest = a.interest.stats();
+    let mut detail = json!({
         "account_name": a.name,
         "update_time": rfc3339(server.config_loaded),
-        "is_system": server.is_system(a),
         "expired": false,
         "complete": true,
         "jetstream_enabled": a.jetstream.enabled.load(Relaxed),
         "leafnode_connections": 0,
         "client_connections": a.connections.load(Relaxed).max(0),
-        "subscriptions": a.interest.stats().subs,
-    })
+        "subscriptions": interest.subs,
+        "name_tag": a.name,
+        // Matches are cached and counted by connection, not by account.
+        "sublist_stats": {
+            "num_subscriptions": interest.subs, "num_cache": 0,
+            "num_inserts": interest.inserts, "num_removes": interest.removes,
+            "num_matches": 0, "cache_hit_rate": 0, "max_fanout": 0, "avg_fanout": 0,
+        },
+    });
+    if server.is_system(a) {
+        detail["is_system"] = true.into();
+    }
+    detail
 }
 
 /// Traffic of the accounts with connections, or of all.

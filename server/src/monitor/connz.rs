@@ -218,6 +218,11 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
         if !c.facts.account.is_empty() && c.facts.account != "$G" {
             put("account", c.facts.account.as_str().into());
         }
+        // The account's name tag; only accounts of JWTs have one besides their
+        // name. nats-server leaves it out for closed connections of `$G`.
+        if !c.facts.account.is_empty() && (row.closed.is_none() || c.facts.account != "$G") {
+            put("name_tag", c.facts.account.as_str().into());
+        }
     }
     if (o.subs || o.subs_detail) && row.closed.is_none() {
         let list = super::subsz::of_client(server, &c.facts.account, c.cid);
@@ -226,8 +231,7 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
             put("subscriptions_list", subjects.into());
         }
         if o.subs_detail && !list.is_empty() {
-            let detail: Vec<Value> =
-                list.iter().map(|s| super::subsz::detail(s, &c.facts.account)).collect();
+            let detail: Vec<Value> = list.iter().map(|s| super::subsz::detail(s, None)).collect();
             put("subscriptions_list_detail", detail.into());
         }
     }

@@ -83,14 +83,11 @@ pub async fn jsz(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
         }
         return Ok(Value::Object(m));
     };
-    if !o.account.is_empty() && server.accounts.get(&o.account).is_none() {
-        return Err(format!("account {:?} not found", o.account));
-    }
     stats(&mut m, Some(js), server);
     m.insert("server_id".into(), server.id.as_str().into());
     m.insert("now".into(), rfc3339(clock::now()).into());
     m.insert("config".into(), config(server, js));
-    m.insert("limits".into(), json!({}));
+    m.insert("limits".into(), limits(server));
     let all = js.assets.all();
     let details = details(server, &all, o).await;
     let sum = |key: &str| details.iter().map(|d| d.counts(key)).sum::<u64>();
@@ -124,7 +121,7 @@ pub async fn varz_block(server: &Server) -> Value {
     let Some(js) = server.jetstream.get() else { return json!({}) };
     let mut m = Map::new();
     stats(&mut m, Some(js), server);
-    json!({ "config": config(server, js), "stats": m, "limits": {} })
+    json!({ "config": config(server, js), "stats": m, "limits": limits(server) })
 }
 
 fn stats(m: &mut Map<String, Value>, js: Option<&Arc<JetStream>>, server: &Server) {
@@ -141,6 +138,24 @@ fn stats(m: &mut Map<String, Value>, js: Option<&Arc<JetStream>>, server: &Serve
     let total: u64 = accounts.iter().map(|a| a.jetstream.api_total.load(Relaxed)).sum();
     let errors: u64 = accounts.iter().map(|a| a.jetstream.api_errors.load(Relaxed)).sum();
     m.insert("api".into(), json!({ "level": API_LEVEL, "total": total, "errors": errors }));
+}
+
+/// Configured limits that hold for every account. nats-server 2.15.1 also says
+/// how many consumers a stream may have unless configured; here it is no bound.
+fn limits(server: &Server) -> Value {
+    let o = server.options.load();
+    let l = &o.jetstream.limits;
+    let mut m = Map::new();
+    for (key, value) in [
+        ("max_request_batch", l.max_request_batch),
+        ("max_ack_pending", l.max_ack_pending),
+        ("duplicate_window", l.duplicate_window_ns),
+    ] {
+        if value > 0 {
+            m.insert(key.into(), value.into());
+        }
+    }
+    Value::Object(m)
 }
 
 fn config(server: &Server, js: &JetStream) -> Value {
@@ -232,7 +247,9 @@ fn detail(a: &crate::jetstream::actor::Actor, o: &Options, server: &str) -> Deta
                     value(&json::to_bytes(&doc))
                 })
                 .collect();
-            m.insert("consumer_detail".into(), rows.into());
+            if !rows.is_empty() {
+                m.insert("consumer_detail".into(), rows.into());
+            }
         }
     }
     Detail {

@@ -66,7 +66,7 @@ pub fn subsz(server: &Server, o: &Options) -> Result<Value, String> {
                 let at = total as i64;
                 total += 1;
                 if o.subs && at >= o.offset && at < o.offset + limit {
-                    list.push(detail(sub, &account.name));
+                    list.push(detail(sub, Some(&account.name)));
                 }
             }
         });
@@ -110,10 +110,14 @@ pub fn of_client(server: &Server, account: &str, cid: u64) -> Vec<Arc<Subscripti
     out
 }
 
-/// One subscription as the documents show it.
-pub fn detail(sub: &Subscription, account: &str) -> Value {
+/// One subscription as the documents show it; those of one connection do not
+/// repeat its account.
+pub fn detail(sub: &Subscription, account: Option<&str>) -> Value {
     let mut m = Map::new();
-    m.insert("account".to_owned(), account.into());
+    if let Some(account) = account {
+        m.insert("account".to_owned(), account.into());
+        m.insert("account_tag".to_owned(), account.into());
+    }
     m.insert("subject".to_owned(), text(&sub.subject).into());
     if !sub.queue.is_empty() {
         m.insert("qgroup".to_owned(), text(&sub.queue).into());

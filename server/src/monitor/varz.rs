@@ -84,6 +84,12 @@ pub async fn varz(server: &Server) -> Value {
         "stale_connection_stats",
         json!({"clients": stale, "routes": 0, "gateways": 0, "leafs": 0}),
     );
+    // Nothing here waits for a turn at the disk: batches queue at the log.
+    put(
+        "disk_io_wait_stats",
+        json!({"waiters": 0, "waits": 0, "wait_time": 0, "max_wait_time": 0}),
+    );
+    put("feature_flags", crate::system::services::feature_flags(&o));
     Value::Object(m)
 }
 

@@ -256,7 +256,7 @@ fn subsz_options(o: &Value) -> subsz::Options {
 
 fn user_info(account: &AccountState, client: Option<&Client>) -> Value {
     let user = client.map_or_else(String::new, |c| c.facts.lock().user.clone());
-    json!({ "user": user, "account": account.name, "account_name": account.name, "user_name": user })
+    json!({ "user": user, "account": account.name, "account_name": account.name })
 }
 
 /// Who this server is, as every answer says.
@@ -277,11 +277,30 @@ pub fn server_info(server: &Server) -> Value {
     if !o.server_tags.is_empty() {
         put("tags", json!(o.server_tags));
     }
+    put("feature_flags", feature_flags(&o));
     put("jetstream", js.is_some().into());
     put("flags", u64::from(js.is_some()).into());
     put("seq", server.next_event_seq().into());
     put("time", rfc3339(clock::now()).into());
     Value::Object(m)
+}
+
+/// How this server behaves where nats-server has a switch, under the switch's
+/// name. Flags of the configuration are shown as they were written.
+pub fn feature_flags(o: &gust_config::Options) -> Value {
+    let mut flags = Map::new();
+    for (name, on) in [
+        ("js_ack_fc_v2", false),
+        ("js_api_reply_v2", false),
+        ("js_raft_delete_range", true),
+        ("js_snapshot_sources", false),
+    ] {
+        flags.insert(name.to_owned(), on.into());
+    }
+    for (name, on) in &o.feature_flags {
+        flags.insert(name.clone(), (*on).into());
+    }
+    Value::Object(flags)
 }
 
 fn envelope(server: &Server, result: Result<Value, (u16, String)>) -> Value {
