@@ -103,6 +103,9 @@ for suite in "${suites[@]}"; do
 done
 passed=$(grep -c '^ok ' "$log")
 failed=$(grep -c '^FAIL ' "$log")
-printf '\n%s passed, %s failed\n' "$passed" "$failed"
+later=$(grep -c '^later ' "$log")
+printf '\n%s passed, %s failed' "$passed" "$failed"
+[ "$later" -gt 0 ] && printf ', %s expected later' "$later"
+printf '\n'
 [ "$failed" -eq 0 ] && exit $status
 exit 1

@@ -16,11 +16,15 @@ CHECKS = []
 LIMIT = 40.0
 
 
-def check(name, config=""):
-    """Registers a coroutine as a check; a config gives it a server of its own."""
+def check(name, config="", later=""):
+    """Registers a coroutine as a check; a config gives it a server of its own.
+
+    `later` says what the server must learn first: until then the check is
+    expected to fail.
+    """
 
     def add(function):
-        CHECKS.append((name, config, function))
+        CHECKS.append((name, config, later, function))
         return function
 
     return add
@@ -111,10 +115,10 @@ async def refused(error, awaitable, text=""):
     raise AssertionError(f"no {error.__name__}")
 
 
-async def run_one(name, function, server):
+async def run_one(name, later, function, server):
     """One check with its time limit."""
     context = Context(server)
-    with suite.check(name):
+    with suite.check(name, later):
         try:
             await asyncio.wait_for(function(context), LIMIT)
         finally:
@@ -127,12 +131,12 @@ def run_all():
     The reference removes a deleted stream's files only later, and a stream of
     the same name may find them: a shared server would need unique names.
     """
-    for name, config, function in CHECKS:
+    for name, config, later, function in CHECKS:
         if not suite.wanted(name):
             continue
         try:
             with Server(config=config, name="py") as server:
-                asyncio.run(run_one(name, function, server))
+                asyncio.run(run_one(name, later, function, server))
         except RuntimeError as e:
             suite.fail(name, e)
     suite.done()
