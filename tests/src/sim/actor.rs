@@ -103,7 +103,7 @@ impl Actor {
         self.with_cx(around, |s, cx| match request {
             Request::Publish(m) => s.publish(m, cx),
             Request::Pull { consumer, reply, body } => {
-                s.pull(&consumer, reply, &body, cx);
+                s.pull(&consumer, reply, b"", &body, cx);
             }
             Request::Ack { subject, reply, payload } => {
                 s.ack(&subject, &reply, &payload, cx);
