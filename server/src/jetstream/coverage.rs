@@ -76,6 +76,11 @@ impl Coverage {
         self.broken |= !disk_full;
     }
 
+    /// Whether a checkpoint is under way.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// Whether a checkpoint failed for good.
     pub fn is_broken(&self) -> bool {
         self.broken
