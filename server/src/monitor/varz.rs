@@ -77,6 +77,16 @@ pub async fn varz(server: &Server) -> Value {
         put("metadata", json!(o.server_metadata));
     }
     put("system_account", server.system_account().name.as_str().into());
+    losses(s, &mut m);
+    m.insert("feature_flags".to_owned(), crate::system::services::feature_flags(&o));
+    Value::Object(m)
+}
+
+/// What was slow, stale or waited for, by kind of connection.
+fn losses(s: &crate::stats::Stats, m: &mut Map<String, Value>) {
+    let mut put = |k: &str, v: Value| {
+        m.insert(k.to_owned(), v);
+    };
     let slow = s.slow_consumers.load(Relaxed);
     put("slow_consumer_stats", json!({"clients": slow, "routes": 0, "gateways": 0, "leafs": 0}));
     let stale = s.stale_connections.load(Relaxed);
@@ -89,8 +99,6 @@ pub async fn varz(server: &Server) -> Value {
         "disk_io_wait_stats",
         json!({"waiters": 0, "waits": 0, "wait_time": 0, "max_wait_time": 0}),
     );
-    put("feature_flags", crate::system::services::feature_flags(&o));
-    Value::Object(m)
 }
 
 fn identity(server: &Server, m: &mut Map<String, Value>) {
