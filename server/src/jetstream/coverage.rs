@@ -76,11 +76,6 @@ impl Coverage {
         self.broken |= !disk_full;
     }
 
-    /// Whether a checkpoint is under way.
-    pub fn is_running(&self) -> bool {
-        self.running
-    }
-
     /// Whether a checkpoint failed for good.
     pub fn is_broken(&self) -> bool {
         self.broken
