@@ -27,6 +27,11 @@ use tokio::net::TcpStream;
 /// Bytes of subjects and results one connection's match cache may hold. Full:
 /// the older half is dropped.
 const MATCH_CACHE_BYTES: usize = 256 * 1024;
+/// Most bytes set aside for an operation that has not come in full. Memory that
+/// is not written to costs nothing, so this bounds what a slow peer can hold.
+const PARTIAL_ROOM: usize = 256 * 1024;
+/// Bytes read beyond the end of such an operation.
+const PARTIAL_MORE: usize = 4096;
 /// First PING after CONNECT (contract core.md §1.8), ns; up to 20 % is added.
 const FIRST_PING: i64 = 2_000_000_000;
 
@@ -213,7 +218,7 @@ impl Session {
         let mut buf = if own {
             let mut b = std::mem::take(&mut self.partial);
             let missing = self.need.saturating_sub(b.len());
-            b.reserve(missing.max(4096));
+            b.reserve(missing.max(PARTIAL_MORE));
             b
         } else {
             self.shard.take_read_buf()
@@ -270,7 +275,10 @@ impl Session {
                 None => return Ok(()),
                 Some(Stop::Close(reason)) => return Err(reason),
                 Some(Stop::Incomplete(need)) => {
-                    let mut keep = BytesMut::with_capacity(need.min(64 * 1024).max(chunk.len()));
+                    // Room for the next read as well, so that it does not move
+                    // what is here; more only once it has come.
+                    let room = need.min(PARTIAL_ROOM).max(chunk.len()) + PARTIAL_MORE;
+                    let mut keep = BytesMut::with_capacity(room);
                     keep.extend_from_slice(&chunk);
                     self.partial = keep;
                     self.need = need;

@@ -80,6 +80,8 @@ pub struct SubjectInFlight {
 #[derive(Debug)]
 pub struct Leading {
     buf: BytesMut,
+    /// Bytes of the entry before, see [`Leading::room`].
+    entry_len: usize,
     ready: VecDeque<Bytes>,
     /// Frames proposed since this leader began, and how many of them came back.
     frames: u64,
@@ -135,6 +137,7 @@ impl Leading {
     pub fn new(last_seq: u64, last_ts: i64, rules: Arc<Rules>) -> Leading {
         Leading {
             buf: BytesMut::new(),
+            entry_len: 0,
             ready: VecDeque::new(),
             frames: 0,
             applied: 0,
@@ -169,6 +172,7 @@ impl Leading {
     /// Appends a change other than a message.
     pub fn propose(&mut self, change: &Change<'_>) {
         self.close_if_full();
+        self.room();
         change.put(&mut self.buf);
         self.frames += 1;
     }
@@ -393,6 +397,7 @@ impl Leading {
 
     /// As [`Leading::propose_message`], never beginning a new entry.
     pub fn propose_joined(&mut self, change: &Change<'_>, in_flight: InFlight, ts: i64) {
+        self.room();
         change.put(&mut self.buf);
         self.frames += 1;
         self.note(in_flight, ts);
@@ -400,9 +405,22 @@ impl Leading {
 
     fn close_if_full(&mut self) {
         if self.buf.len() >= ENTRY_BYTES {
-            let full = self.buf.split().freeze();
+            let full = self.close();
             self.ready.push_back(full);
         }
+    }
+
+    /// Gives a new entry room for as much as the one before took: growing step
+    /// by step copies a full entry twice over.
+    fn room(&mut self) {
+        if self.buf.is_empty() && self.buf.capacity() < self.entry_len {
+            self.buf.reserve(self.entry_len);
+        }
+    }
+
+    fn close(&mut self) -> Bytes {
+        self.entry_len = self.buf.len();
+        self.buf.split().freeze()
     }
 
     /// The next entry to log.
@@ -410,7 +428,7 @@ impl Leading {
         if let Some(entry) = self.ready.pop_front() {
             return Some(entry);
         }
-        (!self.buf.is_empty()).then(|| self.buf.split().freeze())
+        (!self.buf.is_empty()).then(|| self.close())
     }
 
     /// Answers that will never come, for API callers that need a word.
