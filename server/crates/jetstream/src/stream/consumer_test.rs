@@ -182,3 +182,78 @@ fn resetting_completes_when_it_is_logged() {
     b.call(|s, cx| s.reset_consumer("none", 0, 8, cx));
     assert_eq!(done(&mut b), [(8, Err(crate::error::consumer_not_found()))]);
 }
+
+/// The status a pull of `name` with `headers` is answered with.
+fn refusal(b: &mut Bench, name: &str, headers: &'static str) -> Option<Bytes> {
+    b.fx.clear();
+    let reply = Bytes::from_static(b"p");
+    b.call(|s, cx| s.pull(name, reply, headers.as_bytes(), b"1", cx));
+    b.fx.drain(..).find_map(|e| match e {
+        Effect::Publish(p) if p.to == "p" => Some(p.headers),
+        _ => None,
+    })
+}
+
+#[test]
+fn pulls_are_refused_by_kind_first_and_then_by_api_level() {
+    let mut b = Bench::new("");
+    create(&mut b, "pull", "", 1);
+    create(&mut b, "push", r#","deliver_subject":"d""#, 2);
+    assert_eq!(done(&mut b).len(), 2);
+    let (known, future) = (
+        "NATS/1.0\r\nNats-Required-Api-Level: 5\r\n\r\n",
+        "NATS/1.0\r\nNats-Required-Api-Level: 99\r\n\r\n",
+    );
+    let level = "NATS/1.0 412 Required Api Level\r\n\r\n";
+    let push = "NATS/1.0 409 Consumer is push based\r\n\r\n";
+    assert_eq!(refusal(&mut b, "pull", future).unwrap(), level);
+    assert_eq!(refusal(&mut b, "pull", known), None);
+    assert_eq!(refusal(&mut b, "push", future).unwrap(), push);
+}
+
+#[test]
+fn pausing_is_a_feature_of_level_one() {
+    let mut b = Bench::new("");
+    create(&mut b, "c", "", 1);
+    done(&mut b);
+    let level =
+        |b: &Bench| b.stream.consumer("c").unwrap().config().metadata["_nats.req.level"].clone();
+    assert_eq!(level(&b), "0");
+    let until = crate::time::Time::from_nanos(START * 2);
+    b.call(|s, cx| s.pause_consumer("c", Some(until), 2, cx));
+    done(&mut b);
+    assert_eq!(level(&b), "1");
+    b.call(|s, cx| s.pause_consumer("c", None, 3, cx));
+    done(&mut b);
+    assert_eq!(level(&b), "0");
+}
+
+#[test]
+fn message_zero_is_never_there() {
+    let mut b = Bench::new("");
+    b.publish("S.a", &[], "x");
+    b.stream.delete_msg(0, false, 4);
+    let why = crate::error::stream_msg_delete_failed("no message found");
+    assert_eq!(done(&mut b), [(4, Err(why))]);
+    assert_eq!(b.messages().len(), 1);
+}
+
+#[test]
+fn an_ephemeral_consumer_shows_its_threshold_and_is_not_created_twice() {
+    let ask = |action: &str| {
+        let body = format!(
+            r#"{{"stream_name":"S","action":"{action}","config":{{"name":"e","ack_policy":"explicit"}}}}"#
+        );
+        crate::json::parse_lenient(body.as_bytes()).unwrap()
+    };
+    let limits = (ServerLimits::default(), AccountLimits::NONE);
+    let mut b = Bench::new("");
+    b.call(|s, cx| s.create_consumer(ask("create"), limits.0, limits.1.clone(), 1, cx));
+    done(&mut b);
+    assert_eq!(b.stream.consumer("e").unwrap().config().inactive_threshold, 5_000_000_000);
+    b.call(|s, cx| s.create_consumer(ask("create"), limits.0, limits.1.clone(), 2, cx));
+    assert_eq!(done(&mut b), [(2, Err(crate::error::consumer_already_exists()))]);
+    b.call(|s, cx| s.create_consumer(ask(""), limits.0, limits.1.clone(), 3, cx));
+    assert!(matches!(done(&mut b)[..], [(3, Ok(Completion::Consumer { .. }))]));
+    assert_eq!(b.stream.consumer("e").unwrap().config().inactive_threshold, 5_000_000_000);
+}
