@@ -35,6 +35,8 @@ pub(super) struct Block {
     pub map: Map,
     /// Single slots read from the file while the section was not cached.
     pub misses: Cell<u16>,
+    /// Damage seen when reading was logged.
+    pub told: Cell<bool>,
 }
 
 /// Where the messages are.
@@ -81,6 +83,7 @@ impl Block {
             faulty: false,
             map: Map::Open(OpenMap::default()),
             misses: Cell::new(0),
+            told: Cell::new(false),
         }
     }
 
@@ -168,8 +171,15 @@ impl Block {
         }
     }
 
+    /// The error for bytes that are not what was written. The first of a block
+    /// is logged: who reads hears of it as a message that cannot be had, and the
+    /// operator would not hear of it at all.
     pub fn damaged(&self, offset: u64, why: impl Into<String>) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), offset, why: why.into() }
+        let e = StoreError::Damaged { path: self.path.clone(), offset, why: why.into() };
+        if !self.told.replace(true) {
+            tracing::error!("JetStream: {e}. Messages that can be read are still served");
+        }
+        e
     }
 
     /// Messages in the file, removed ones included.
