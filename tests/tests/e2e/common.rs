@@ -146,6 +146,23 @@ impl Raw {
         line
     }
 
+    /// As [`Raw::line`], or `None` once the server is gone.
+    pub fn try_line(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).ok()?;
+            let text = line.strip_suffix("\r\n")?;
+            if text != "PING" {
+                return Some(text.to_owned());
+            }
+        }
+    }
+
+    /// As [`Raw::send`]; false once the server is gone.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        self.stream().write_all(text.as_bytes()).is_ok()
+    }
+
     /// Expects exactly these lines.
     #[track_caller]
     pub fn expect(&mut self, lines: &[&str]) {
@@ -206,4 +223,80 @@ pub fn doc(server: &Server, path: &str) -> serde_json::Value {
     let (status, body) = get(server, path);
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"))
+}
+
+/// A JetStream API call; the answer's document, which may be an error.
+pub async fn call(client: &Client, subject: &str, body: serde_json::Value) -> serde_json::Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = within(client.request(format!("$JS.API.{subject}"), body.into())).await.unwrap();
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
+/// As [`call`] for a call that has to work.
+#[track_caller]
+pub fn api(
+    client: &Client,
+    subject: &str,
+    body: serde_json::Value,
+) -> impl Future<Output = serde_json::Value> {
+    let (client, subject) = (client.clone(), subject.to_owned());
+    let at = std::panic::Location::caller();
+    async move {
+        let answer = call(&client, &subject, body).await;
+        assert!(answer.get("error").is_none(), "{at}: {subject}: {answer}");
+        answer
+    }
+}
+
+/// Creates a stream from a document without a name.
+pub async fn stream(client: &Client, name: &str, mut config: serde_json::Value) {
+    config["name"] = name.into();
+    if config.get("storage").is_none() {
+        config["storage"] = "file".into();
+    }
+    api(client, &format!("STREAM.CREATE.{name}"), config).await;
+}
+
+/// Publishes and waits for the ack's document.
+pub async fn publish(
+    client: &Client,
+    subject: &str,
+    headers: &[(&str, &str)],
+    payload: &str,
+) -> serde_json::Value {
+    let mut map = async_nats::HeaderMap::new();
+    for (k, v) in headers {
+        map.append(*k, *v);
+    }
+    let sent = client.request_with_headers(subject.to_owned(), map, payload.to_owned().into());
+    serde_json::from_slice(&within(sent).await.unwrap().payload).unwrap()
+}
+
+/// State of a stream.
+pub async fn state(client: &Client, name: &str) -> serde_json::Value {
+    let mut info = api(client, &format!("STREAM.INFO.{name}"), serde_json::Value::Null).await;
+    info["state"].take()
+}
+
+/// Payload of a stored message, or the error's code.
+pub async fn stored(client: &Client, name: &str, seq: u64) -> Result<String, u64> {
+    let got =
+        call(client, &format!("STREAM.MSG.GET.{name}"), serde_json::json!({ "seq": seq })).await;
+    match got["error"]["err_code"].as_u64() {
+        Some(code) => Err(code),
+        None => {
+            let data = got["message"]["data"].as_str().unwrap_or_default();
+            Ok(text(&data_encoding::BASE64.decode(data.as_bytes()).unwrap()))
+        }
+    }
+}
+
+/// The next message of a consumer by a pull of one. Its subject is the stored
+/// one, so the client cannot take it for the answer of a request.
+pub async fn pull(client: &Client, stream: &str, consumer: &str) -> Message {
+    let inbox = client.new_inbox();
+    let mut sub = client.subscribe(inbox.clone()).await.unwrap();
+    let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
+    client.publish_with_reply(subject, inbox, "".into()).await.unwrap();
+    next(&mut sub).await
 }

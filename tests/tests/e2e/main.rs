@@ -7,5 +7,11 @@
 
 mod auth;
 mod common;
+mod consumers;
 mod core;
+mod durability;
+mod jetstream;
+mod limits;
+mod monitoring;
 mod protocol;
+mod stores;
