@@ -76,11 +76,6 @@ fn a_checkpoint_after_a_failed_sync_is_caught() {
     assert!(is_mistake_caught(Mistake::SyncAgain, false, 180..2000));
 }
 
-#[test]
-fn a_checkpoint_of_a_stopped_stream_is_caught() {
-    assert!(is_mistake_caught(Mistake::CheckpointOfStopped, false, 800..4000));
-}
-
 /// Whether some seed catches the lie.
 fn is_caught(lie: impl Fn(u64) -> Lie) -> bool {
     (0..60).any(|seed| {

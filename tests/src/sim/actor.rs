@@ -187,9 +187,9 @@ impl Actor {
 
     /// Captures a checkpoint. A poisoned stream gets none: what it holds is
     /// somewhere inside an entry (`stopped_too` is a mistake made on purpose).
-    pub fn begin_checkpoint(&mut self, stopped_too: bool) -> Result<bool, StoreError> {
+    pub fn begin_checkpoint(&mut self) -> Result<bool, StoreError> {
         let (index, term) = self.stream.applied();
-        if (self.stream.poisoned().is_some() && !stopped_too) || index == 0 {
+        if self.stream.poisoned().is_some() || index == 0 {
             return Ok(false);
         }
         let mut app = BytesMut::new();

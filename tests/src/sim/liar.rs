@@ -21,8 +21,6 @@ pub enum Lie {
 pub enum Mistake {
     /// The log is given up below the newest checkpoint, not the one before it.
     FloorAtNewest,
-    /// A stream that stopped inside an entry is checkpointed.
-    CheckpointOfStopped,
     /// After a failed sync in a checkpoint the next checkpoint tries again.
     SyncAgain,
 }

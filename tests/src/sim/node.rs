@@ -186,10 +186,7 @@ impl Node {
             return;
         }
         let result = match actor.checkpoint {
-            Checkpoint::Idle => {
-                let stopped = self.mistake == Some(Mistake::CheckpointOfStopped);
-                actor.begin_checkpoint(stopped).map(|_| ())
-            }
+            Checkpoint::Idle => actor.begin_checkpoint().map(|_| ()),
             Checkpoint::Captured(..) => actor.run_checkpoint(),
             Checkpoint::Written(..) => {
                 if let Some((previous, newest, damaged)) = actor.finish_checkpoint() {
