@@ -390,3 +390,48 @@ fn a_removed_message_whose_erasure_was_torn_does_not_keep_a_block_from_its_foote
     let done = store.begin_checkpoint(2, 1, b"x").unwrap().run().unwrap();
     assert!(done.damaged.is_empty(), "{done:?}");
 }
+
+/// Every bit of every link of a sealed block, turned one at a time.
+#[test]
+fn a_rotten_link_leads_to_no_message_of_another_subject() {
+    use crate::block::footer::{SLOT, Section, TRAILER, Trailer};
+    let disk = HostileDisk::new(5);
+    let mut store = FileStore::open(Arc::new(disk.clone()), "s", small()).unwrap().0;
+    let mut model = Model { file: true, ..Model::default() };
+    for i in 0..60u32 {
+        let subject = format!("s.{}", i * 7 % 20).into_bytes();
+        let msg = Msg { subject, headers: Vec::new(), payload: vec![0; 200], ts: 1 };
+        model.apply(&mut store, &Action::Append { gap: 0, msg }).unwrap();
+    }
+    for _ in 0..2 {
+        let done = store.begin_checkpoint(1, 1, b"").unwrap().run().unwrap();
+        store.finish_checkpoint(done);
+    }
+    drop(store);
+    let first = disk.list("s").unwrap().into_iter().find(|f| f.name.starts_with("1-")).unwrap();
+    let path = format!("s/{}", first.name);
+    let file = disk.open(&path, OpenMode::Read).unwrap();
+    let mut trailer = [0; TRAILER];
+    file.read_exact_at(&mut trailer, first.len - TRAILER as u64).unwrap();
+    let (at, len, _) = Trailer::decode(&trailer).unwrap().section(Section::Slots);
+    assert!(len / SLOT > 21, "messages with a link in the first block");
+    for slot in 20..len / SLOT {
+        for bit in 0..7u8 {
+            let bad = disk.fork();
+            bad.flip_bit(&path, at + (slot * SLOT + 12) as u64, bit).unwrap();
+            let store = FileStore::open(Arc::new(bad), "s", small()).unwrap().0;
+            for i in 0..20 {
+                let subject = format!("s.{i}").into_bytes();
+                let filter = super::Filter { subjects: vec![subject.clone().into()] };
+                for seq in 1..=60 {
+                    let next = model.msgs.range(seq..).find(|m| m.1.subject == subject);
+                    let got = store.next(&filter, seq).unwrap().map(|m| m.seq);
+                    assert_eq!(got, next.map(|m| *m.0), "slot {slot} bit {bit} next {seq}");
+                    let prev = model.msgs.range(..=seq).rev().find(|m| m.1.subject == subject);
+                    let got = store.prev(&filter, seq).unwrap().map(|m| m.seq);
+                    assert_eq!(got, prev.map(|m| *m.0), "slot {slot} bit {bit} prev {seq}");
+                }
+            }
+        }
+    }
+}

@@ -57,28 +57,56 @@ impl FileStore {
     /// Walks the links of a subject with few messages back from its last one,
     /// slot by slot, reading no message. Calls `f` with every live one from the
     /// last to the first until it breaks; `None` if the chain is torn before.
-    fn walk(&self, e: &SubjectEntry, mut f: impl FnMut(u64) -> ControlFlow<()>) -> Option<()> {
+    ///
+    /// A link no checksum covers may lead anywhere. Then the last two messages
+    /// the walk came to are read (its result is one of them): once a link leads
+    /// to another subject's chain, the walk stays there.
+    fn walk(
+        &self,
+        e: &SubjectEntry,
+        subject: &[u8],
+        mut f: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Option<()> {
         if e.count > MAX_WALK || e.last_stale {
             return None;
         }
         let mut at = e.last;
         let mut left = e.count;
+        // The index, not a link, names the last message.
+        let mut doubtful = [e.last; 2];
+        let mut checked = true;
         for _ in 0..2 * MAX_WALK {
             if self.core.is_live(at) {
-                if f(at).is_break() {
-                    return Some(());
-                }
+                doubtful = match checked {
+                    true => [e.last; 2],
+                    false => [doubtful[1], at],
+                };
                 left -= 1;
-                if left == 0 {
-                    return Some(());
+                if f(at).is_break() || left == 0 {
+                    let is = |seq: u64| seq == e.last || self.link_is(seq, subject);
+                    return doubtful.into_iter().all(is).then_some(());
                 }
             }
             let block = &self.blocks[self.block_index(at)?];
-            let slot = self.slot(block, at).ok().filter(|s| s.prev != 0)?;
-            // What was read from a damaged file may lead anywhere.
-            at = at.checked_sub(u64::from(slot.prev))?;
+            let slot = self.link(block, at).ok().filter(|s| s.0.prev != 0)?;
+            checked &= slot.1;
+            at = at.checked_sub(u64::from(slot.0.prev))?;
         }
         None
+    }
+
+    /// Whether the message a link led to has this subject. Leaves the cache and
+    /// what is known of readers alone where it can.
+    fn link_is(&self, seq: u64, subject: &[u8]) -> bool {
+        let Some(block) = self.block_index(seq).map(|i| &self.blocks[i]) else { return false };
+        let record = match &block.map {
+            Map::Sealed(_) if block.linear => self.read_single(block, seq),
+            _ => self.read_record(seq),
+        };
+        record.is_ok_and(|record| {
+            let m = read_frame_unchecked(&record).and_then(|r| r.message());
+            m.is_ok_and(|m| m.subject == subject)
+        })
     }
 
     fn subject_is(&self, seq: u64, subject: &[u8]) -> Result<bool, StoreError> {
@@ -156,7 +184,7 @@ impl Log for FileStore {
             return Ok(Some(e.first));
         }
         let mut found = None;
-        let walked = self.walk(&e, |seq| {
+        let walked = self.walk(&e, subject, |seq| {
             if seq < from {
                 return ControlFlow::Break(());
             }
@@ -225,7 +253,7 @@ impl Log for FileStore {
             return Ok(Some(e.last));
         }
         let mut found = None;
-        let walked = self.walk(&e, |seq| {
+        let walked = self.walk(&e, subject, |seq| {
             if seq > upto {
                 return ControlFlow::Continue(());
             }

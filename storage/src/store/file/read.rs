@@ -74,7 +74,7 @@ impl FileStore {
     }
 
     /// Reads one record by its slot and checks it.
-    fn read_single(&self, block: &Block, seq: u64) -> Result<Bytes, StoreError> {
+    pub(super) fn read_single(&self, block: &Block, seq: u64) -> Result<Bytes, StoreError> {
         let slot = self.slot(block, seq)?;
         if !block.linear {
             // The page was read just before and does not have the record.
@@ -94,11 +94,16 @@ impl FileStore {
 
     /// Slot of a message that is physically in `block`.
     pub(super) fn slot(&self, block: &Block, seq: u64) -> Result<Slot, StoreError> {
+        self.link(block, seq).map(|s| s.0)
+    }
+
+    /// The same, and whether memory or a checksum vouches for it.
+    pub(super) fn link(&self, block: &Block, seq: u64) -> Result<(Slot, bool), StoreError> {
         let rel = (seq - block.first) as u32;
         let missing = || block.damaged(0, format!("no slot for message {seq}"));
         let sealed = match &block.map {
             Map::Open(map) => {
-                return map.find(rel).map(|i| map.slots[i].slot).ok_or_else(missing);
+                return map.find(rel).map(|i| (map.slots[i].slot, true)).ok_or_else(missing);
             }
             Map::Sealed(sealed) => sealed,
         };
@@ -109,7 +114,7 @@ impl FileStore {
             if misses < MISSES_BEFORE_LOAD
                 && let Some(slot) = self.single_slot(block, sealed, rel)?
             {
-                return Ok(slot);
+                return Ok((slot, false));
             }
         }
         let slots = match cached {
@@ -124,11 +129,13 @@ impl FileStore {
         let get = |i: usize| slots.get(i * SLOT..).and_then(Slot::decode);
         find_slot(slots.len() / SLOT, rel, |i| get(i).map(|s| s.rel))
             .and_then(get)
+            .map(|s| (s, true))
             .ok_or_else(missing)
     }
 
     /// Finds one slot with a few small reads. No checksum covers what is read
-    /// in part; what the slot leads to is checked.
+    /// in part; what the slot leads to is checked: the record, and the subject
+    /// of the message its link leads to.
     fn single_slot(
         &self,
         block: &Block,
