@@ -48,6 +48,21 @@ fn confirmed(b: &mut Bench) -> usize {
 }
 
 #[test]
+fn a_conditional_publish_behind_an_ack_sees_what_it_removes() {
+    let mut b = Bench::new(r#""retention":"workqueue""#);
+    create(&mut b, "w", "", 1);
+    done(&mut b);
+    b.publish("S.a", &[], "1");
+    let acks = pull(&mut b, "w", 1);
+    ack(&mut b, &acks[0]);
+    b.call(|s, cx| s.turn(cx));
+    b.send("S.a", &["Nats-Expected-Last-Subject-Sequence: 1"], "no");
+    b.send("S.a", &["Nats-Expected-Last-Subject-Sequence: 0"], "2");
+    b.commit();
+    assert_eq!(b.messages(), ["S.a=2@2"]);
+}
+
+#[test]
 fn a_work_queue_forgets_what_is_acked_and_confirms_after_the_commit() {
     let mut b = Bench::new(r#""retention":"workqueue""#);
     create(&mut b, "w", "", 1);

@@ -69,9 +69,10 @@ impl Stream {
         mut incr: Decimal,
         source: Option<&[u8]>,
     ) -> Result<(), Refusal> {
+        // Also a total in flight ends where its message is removed.
+        self.last_of(lead, &m.subject)?;
         let mut counter = match lead.counters.get(&m.subject) {
             Some(c) => c.clone(),
-            None if lead.behind_barrier() => return Err(Refusal::Wait),
             None => self.stored_counter(&m.subject)?,
         };
         if let Some(source) = source {

@@ -106,6 +106,8 @@ pub struct Leading {
     /// Frame of the last change of consumers or configuration.
     call: u64,
     calls: VecDeque<(Call, Token)>,
+    /// Frame of the last acknowledgements that may remove messages.
+    acks: u64,
     /// Frame of the last expiry.
     expiry: u64,
     /// When the leader last looked for what is too old.
@@ -154,6 +156,7 @@ impl Leading {
             deferred_bytes: 0,
             call: 0,
             calls: VecDeque::new(),
+            acks: 0,
             expiry: 0,
             expired_at: 0,
             exempt: 0,
@@ -368,6 +371,16 @@ impl Leading {
     /// Whether such a change is in flight.
     pub fn call_in_flight(&self) -> bool {
         self.call > self.applied
+    }
+
+    /// Notes that the last frame holds acknowledgements that may remove messages.
+    pub fn acks_proposed(&mut self) {
+        self.acks = self.frames;
+    }
+
+    /// Whether such acknowledgements are in flight.
+    pub fn acks_in_flight(&self) -> bool {
+        self.acks > self.applied
     }
 
     /// Keeps a call for later; `false` if there are `max` already.

@@ -247,6 +247,9 @@ impl Stream {
             body.clear();
             if c.take_delta(&mut body) {
                 lead.propose(&Change::Delta { name: c.name().as_bytes(), body: &body });
+                if lead.rules.acks_remove() {
+                    lead.acks_proposed();
+                }
             }
         });
         if !held.is_empty() {

@@ -259,19 +259,53 @@ impl Stream {
         if lead.behind_barrier() {
             return Err(Refusal::Wait);
         }
-        if gust_subject::has_wildcards(filter) {
-            return match lead.last_matching(filter) {
-                0 => {
-                    let f = Filter { subjects: vec![Bytes::copy_from_slice(filter)] };
-                    Ok(self.store.prev(&f, u64::MAX)?.map_or(0, |m| m.seq))
-                }
-                seq => Ok(seq),
-            };
+        let wild = gust_subject::has_wildcards(filter);
+        let in_flight = match wild {
+            true => lead.last_matching(filter),
+            false => lead.subject(filter).last,
+        };
+        let last = match in_flight {
+            0 if wild => {
+                let f = Filter { subjects: vec![Bytes::copy_from_slice(filter)] };
+                self.store.prev(&f, u64::MAX)?.map_or(0, |m| m.seq)
+            }
+            0 => self.store.subject(filter)?.map_or(0, |s| s.last),
+            seq => seq,
+        };
+        match self.may_go(lead, last) {
+            true => Err(Refusal::Wait),
+            false => Ok(last),
         }
-        match lead.subject(filter).last {
-            0 => Ok(self.store.subject(filter)?.map_or(0, |s| s.last)),
-            seq => Ok(seq),
+    }
+
+    /// Whether what is in flight may remove message `seq`: acknowledgements,
+    /// or messages that push it out by `max_msgs` or `max_bytes`. Counts from
+    /// above: `false` is certain. Barriers and `max_msgs_per_subject` are not
+    /// looked at; the latter never takes the last message of a subject.
+    pub(super) fn may_go(&self, lead: &Leading, seq: u64) -> bool {
+        if seq == 0 || lead.drained() {
+            return false;
         }
+        let state = self.store.state();
+        if seq <= state.last_seq && lead.acks_in_flight() {
+            return true;
+        }
+        let rules = &lead.rules;
+        if rules.discard_new() || lead.msgs() == 0 {
+            return false;
+        }
+        // It stays while fewer than `max_msgs` can be above it.
+        let over = state.msgs.saturating_add(lead.msgs()) > rules.max_msgs;
+        if over && lead.last_seq.saturating_sub(seq) >= rules.max_msgs {
+            return true;
+        }
+        // Before it go at least so many, of at least so many bytes each.
+        let excess = state.bytes.saturating_add(lead.bytes).saturating_sub(rules.max_bytes);
+        let before = match state.last_seq.checked_sub(seq) {
+            Some(above) => state.msgs.saturating_sub(above + 1),
+            None => state.msgs,
+        };
+        before.saturating_mul(rules.visible(1, 0, 0)) < excess
     }
 
     /// Sizes, interest and limits.
@@ -434,7 +468,8 @@ pub(super) fn propose_joined(lead: &mut Leading, rules: &Rules, m: Checked, now:
     let change = if m.skip { Change::Skip(view) } else { Change::Message(view) };
     let subject = if m.skip { Bytes::new() } else { m.subject.clone() };
     lead.propose_joined(&change, InFlight { seq, subject, bytes }, ts);
-    if m.barrier {
+    // A rollup that is not stored itself leaves nothing of its subject.
+    if m.barrier || (m.skip && headers::get(&m.headers, name::ROLLUP).is_some()) {
         lead.raise_barrier();
     }
     lead.last_id = Some(match m.id {

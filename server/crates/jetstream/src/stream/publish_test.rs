@@ -137,6 +137,105 @@ fn a_conditional_publish_behind_a_purge_sees_its_outcome() {
     assert_eq!(b.messages(), ["S.a=new@2"]);
 }
 
+/// `S.a=1` is stored (with others before it, if any); what is in flight then
+/// pushes it out, or not; the publish expects it to be the last of its subject.
+#[test]
+fn a_conditional_publish_behind_a_full_stream_sees_what_is_pushed_out() {
+    // Configuration, messages before S.a and in flight, whether it stays and
+    // whether that is known at once. A message takes 20 bytes.
+    for (config, before, in_flight, stays, at_once) in [
+        ("", 0, 3, true, true),
+        (r#""max_msgs":3"#, 0, 2, true, true),
+        (r#""max_msgs":3"#, 0, 3, false, false),
+        (r#""max_msgs":3"#, 2, 2, true, true),
+        (r#""max_msgs":3"#, 2, 3, false, false),
+        (r#""max_msgs":3,"max_msgs_per_subject":1"#, 0, 5, true, false),
+        (r#""max_bytes":60"#, 0, 2, true, true),
+        (r#""max_bytes":60"#, 0, 3, false, false),
+        (r#""max_bytes":60"#, 2, 1, true, true),
+        (r#""max_bytes":60"#, 2, 3, false, false),
+        (r#""max_msgs":3,"discard":"new""#, 0, 2, true, true),
+    ] {
+        let what = format!("{config} {before} {in_flight}");
+        let begin = || {
+            let mut b = Bench::new(config);
+            for _ in 0..before {
+                b.publish("S.b", &[], "0");
+            }
+            b.publish("S.a", &[], "1");
+            for _ in 0..in_flight {
+                b.send("S.c", &[], "2");
+            }
+            b
+        };
+        let expected = |seq: u64| format!("Nats-Expected-Last-Subject-Sequence: {seq}");
+        // A refusal does not wait for a commit, unless it needs exactness.
+        let mut b = begin();
+        b.send("S.a", &[&expected(99)], "no");
+        assert_eq!(b.answers().len(), usize::from(at_once), "{what}");
+        let want = before + 1;
+        let mut b = begin();
+        b.send("S.a", &[&expected(want)], "3");
+        b.commit();
+        let answer = match stays {
+            true if config.contains("new") => err(503, 10077, "maximum messages exceeded"),
+            true => ack(want + in_flight + 1),
+            false => err(400, 10071, "wrong last sequence: 0"),
+        };
+        assert_eq!(b.answers().last(), Some(&answer), "{what}");
+    }
+}
+
+#[test]
+fn a_conditional_publish_behind_messages_that_push_out_one_in_flight_sees_it_go() {
+    let mut b = Bench::new(r#""max_msgs":1"#);
+    b.send("S.a", &[], "1");
+    b.send("S.b", &[], "2");
+    b.send("S.a", &["Nats-Expected-Last-Subject-Sequence: 1"], "no");
+    b.send("S.a", &["Nats-Expected-Last-Subject-Sequence: 0"], "3");
+    b.commit();
+    let gone = err(400, 10071, "wrong last sequence: 0");
+    assert_eq!(b.answers(), [ack(1), ack(2), gone, ack(3)]);
+}
+
+#[test]
+fn a_counter_behind_its_removal_begins_anew() {
+    let one: &[&str] = &["Nats-Incr: 1"];
+    let val = |seq, val| format!(r#"{{"stream":"S","seq":{seq},"val":"{val}"}}"#);
+    let mut b = Bench::new(r#""allow_msg_counter":true,"max_msgs":1"#);
+    b.send("S.a", one, "");
+    b.send("S.b", one, "");
+    b.send("S.a", one, "");
+    b.commit();
+    assert_eq!(b.answers(), [val(1, 1), val(2, 1), val(3, 1)]);
+    let mut b = Bench::new(r#""allow_msg_counter":true"#);
+    b.send("S.a", one, "");
+    b.send("S.a", one, "");
+    b.stream.purge(&Purge::default(), 9);
+    b.send("S.a", one, "");
+    b.commit();
+    assert_eq!(b.answers(), [val(1, 1), val(2, 2), val(3, 1)]);
+}
+
+#[test]
+fn a_conditional_publish_behind_a_rollup_nobody_wants_waits() {
+    let mut b = Bench::new(r#""allow_rollup_hdrs":true"#);
+    b.publish("S.a", &[], "1");
+    let lead = b.stream.lead.as_mut().unwrap();
+    let m = super::publish::Checked {
+        subject: Bytes::from_static(b"S.a"),
+        headers: super::fixture::block(&["Nats-Rollup: sub"]),
+        skip: true,
+        ..Default::default()
+    };
+    let rules = lead.rules.clone();
+    super::publish::propose(lead, &rules, m, START);
+    b.send("S.a", &["Nats-Expected-Last-Subject-Sequence: 0"], "2");
+    b.commit();
+    assert_eq!(b.answers(), [ack(3)]);
+    assert_eq!(b.messages(), ["S.a=2@3"]);
+}
+
 #[test]
 fn purging_beyond_the_end_moves_the_stream_also_for_messages_in_flight() {
     let mut b = Bench::new("");
