@@ -2,7 +2,7 @@
 
 use crate::log::{Log, LogOptions};
 use crate::server::{COMPATIBLE, Listening, Server};
-use crate::{clock, files, jetstream, listener, monitor, shard, signals, system};
+use crate::{files, jetstream, listener, monitor, shard, signals, system};
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
 use gust_config::{LoadError, Options};
@@ -217,6 +217,5 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
     if ended == signals::Ended::Shutdown {
         tracing::info!("Initiating Shutdown...");
     }
-    let _ = clock::now();
     Ok(())
 }

@@ -246,12 +246,6 @@ impl Server {
         line
     }
 
-    /// INFO sent again to a connected client.
-    pub fn info_again(&self, session: &Session, lame_duck: bool) -> Vec<u8> {
-        let _ = lame_duck;
-        self.info_line(&session.client, None, Some(session))
-    }
-
     /// Adds a subscription to its account's interest.
     pub fn subscribe(&self, shard: &Shard, account: &Arc<AccountState>, sub: &Arc<Subscription>) {
         account.interest.insert(&sub.subject, &sub.queue, sub.id, sub.clone());

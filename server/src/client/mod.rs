@@ -25,8 +25,6 @@ pub mod signal {
     pub const TIMER: u8 = 2;
     /// Close; the reason is stored beside.
     pub const CLOSE: u8 = 4;
-    /// Send the current INFO again.
-    pub const INFO: u8 = 8;
     /// Lame duck: send INFO with `ldm`.
     pub const LAME_DUCK: u8 = 16;
     /// Measure the round trip.

@@ -93,14 +93,14 @@ impl Session {
         if !self.info_sent {
             self.info_sent = true;
             if self.protocol >= 1 {
-                self.send_info(false);
+                self.send_info();
             }
         }
     }
 
-    /// Sends INFO again: after the first PONG, on topology changes, in lame duck.
-    pub fn send_info(&self, lame_duck: bool) {
-        let line = self.shard.server.info_again(self, lame_duck);
+    /// Sends INFO again: after the first PONG and in lame duck.
+    pub fn send_info(&self) {
+        let line = self.shard.server.info_line(&self.client, None, Some(self));
         self.send(|out| out.extend_from_slice(&line));
     }
 

@@ -306,14 +306,11 @@ impl Session {
         if bits & signal::TIMER != 0 {
             self.on_timer()?;
         }
-        if bits & signal::INFO != 0 && self.info_sent && self.protocol >= 1 {
-            self.send_info(false);
-        }
         if bits & signal::PING != 0 && self.info_sent {
             self.ping(clock::now());
         }
         if bits & signal::LAME_DUCK != 0 && self.protocol >= 1 {
-            self.send_info(true);
+            self.send_info();
         }
         Ok(())
     }

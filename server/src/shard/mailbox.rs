@@ -8,7 +8,6 @@
 //! stream's inbound queue is full); acknowledgements, pulls and control mail,
 //! which are small and bounded by connections, are always taken.
 
-use crate::client::Client;
 use crate::shard::Shard;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -71,8 +70,6 @@ pub enum Mail {
     Stream(StreamMail),
     /// Run this here.
     Call(Call),
-    /// Flush this client's queue: its bytes were queued elsewhere.
-    Flush(Arc<Client>),
 }
 
 /// What the acceptor knows about a connection.

@@ -12,7 +12,7 @@ use crate::connection::outbound::Flushed;
 use crate::connection::reason::CloseReason;
 use crate::jetstream::engine::Engine;
 use crate::server::Server;
-use crate::shard::mailbox::{Mail, Mailbox};
+use crate::shard::mailbox::Mail;
 use crate::shard::timer::Timers;
 use crate::stats::LocalStats;
 use crate::subscription::Subscription;
@@ -143,7 +143,6 @@ impl Shard {
             Mail::Accept(socket, facts) => crate::client::session::start(self, socket, &facts),
             Mail::Stream(m) => self.engine.borrow_mut().handle(self, m),
             Mail::Call(f) => f(self),
-            Mail::Flush(client) => self.touch(client),
         }
     }
 
@@ -214,6 +213,3 @@ async fn mail(shard: Rc<Shard>) {
         shard.schedule();
     }
 }
-
-/// A shard as the others see it.
-pub type ShardBox = Mailbox;
