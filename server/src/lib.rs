@@ -14,6 +14,7 @@ pub mod listener;
 pub mod log;
 pub mod monitor;
 pub mod route;
+pub mod rules;
 pub mod run;
 pub mod server;
 pub mod shard;

@@ -1,8 +1,10 @@
 //! CONNECT: reading it, deciding who the client is, binding it to its account.
 
-use super::session::{PasswordCheck, Session, Stop};
+use super::pending::{PasswordCheck, PendingLogin};
+use super::session::{Session, Stop};
+use crate::clock;
 use crate::connection::reason::CloseReason;
-use gust_account::{AuthDecision, Identity, Login, Refusal};
+use gust_account::{AuthDecision, Identity, Login};
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +45,14 @@ impl Session {
             f.version.clone_from(&connect.version);
             f.connected = true;
         }
+        self.presented = Some(Box::new(connect));
+        self.decide()
+    }
+
+    /// Decides the CONNECT that was presented. Called again when what was
+    /// missing for it has been fetched.
+    pub fn decide(&mut self) -> Option<Stop> {
+        let connect = self.presented.take()?;
         let login = Login {
             user: &connect.user,
             pass: &connect.pass,
@@ -51,18 +61,25 @@ impl Session {
             jwt: &connect.jwt,
             sig: &connect.sig,
             nonce: self.nonce.as_deref().unwrap_or_default(),
+            now: clock::now(),
+            peer: Some(self.client.addr.ip()),
             ..Login::default()
         };
         let rules = self.shard.server.rules.load_full();
-        match rules.authenticate(&login) {
-            AuthDecision::Accept(identity) => self.accepted(identity),
-            AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
-                Some(Stop::Password(Box::new(PasswordCheck { hash, candidate, then, otherwise })))
-            }
+        let pending = match rules.authenticate(&login) {
+            AuthDecision::Accept(identity) => return self.accepted(identity),
             AuthDecision::Refuse(refusal) => {
-                Some(Stop::Close(self.refused(&refusal.reason.to_string())))
+                return Some(Stop::Close(self.refused(&refusal.reason.to_string())));
             }
-        }
+            AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
+                PendingLogin::Password(PasswordCheck { hash, candidate, then, otherwise })
+            }
+            AuthDecision::FetchAccount { id } => {
+                self.presented = Some(connect);
+                PendingLogin::FetchAccount { id }
+            }
+        };
+        Some(Stop::Login(Box::new(pending)))
     }
 
     fn refuse_options(&mut self, connect: &Connect) -> Option<Stop> {
@@ -81,29 +98,15 @@ impl Session {
         None
     }
 
-    /// The worker's answer to a password check.
-    pub fn password_checked(
-        &mut self,
-        matches: bool,
-        then: Identity,
-        otherwise: &Refusal,
-    ) -> Result<(), CloseReason> {
-        if !matches {
-            return Err(self.refused(&otherwise.reason.to_string()));
-        }
-        match self.accepted(then) {
-            Some(Stop::Close(reason)) => Err(reason),
-            _ => Ok(()),
-        }
-    }
-
-    fn refused(&mut self, why: &str) -> CloseReason {
+    /// Refuses the login: the peer learns nothing, the log everything but secrets.
+    pub fn refused(&mut self, why: &str) -> CloseReason {
         self.send(|out| ErrText::AuthorizationViolation.put_line(out));
         tracing::error!("{} - authentication error: {why}", self.client.label());
         CloseReason::AuthenticationFailure
     }
 
-    fn accepted(&mut self, identity: Identity) -> Option<Stop> {
+    /// Lets the client in as `identity`, unless its account is full.
+    pub fn accepted(&mut self, identity: Identity) -> Option<Stop> {
         if let Some(limit) = identity.account.limits.max_connections {
             let account = self.shard.server.accounts.get_or_make(&identity.account.name);
             let already = self.account.as_ref().is_some_and(|a| a.name == account.name);
@@ -133,16 +136,7 @@ impl Session {
         }
         account.connections.fetch_add(1, Relaxed);
         account.total_connections.fetch_add(1, Relaxed);
-        let options = server.options.load();
-        let limit = |own: i64, account: Option<i64>| -> usize {
-            let account = account.filter(|n| *n >= 0).unwrap_or(i64::MAX);
-            let own = if own > 0 { own } else { i64::MAX };
-            own.min(account).min(i64::from(i32::MAX)) as usize
-        };
-        self.max_payload = limit(options.limits.max_payload, identity.account.limits.max_payload);
-        let subs =
-            limit(options.limits.max_subscriptions, identity.account.limits.max_subscriptions);
-        self.max_subs = if subs == i32::MAX as usize { 0 } else { subs };
+        self.apply_limits(&identity);
         {
             let mut f = self.client.facts.lock();
             identity.name.as_ref().clone_into(&mut f.user);
@@ -152,5 +146,22 @@ impl Session {
         self.identity = Some(identity);
         self.account = Some(account);
         self.cache.clear();
+    }
+
+    /// The smallest of the server's, the account's and the user's own limits.
+    pub fn apply_limits(&mut self, identity: &Identity) {
+        let options = self.shard.server.options.load();
+        let limit = |server: i64, others: [Option<i64>; 2]| -> i64 {
+            let server = if server > 0 { server } else { i64::MAX };
+            others.into_iter().flatten().filter(|n| *n >= 0).fold(server, i64::min)
+        };
+        let (of_account, own) = (&identity.account.limits, &identity.limits);
+        let payload = limit(options.limits.max_payload, [of_account.max_payload, own.max_payload]);
+        self.max_payload = payload.min(i64::from(i32::MAX)) as usize;
+        let subs = limit(
+            options.limits.max_subscriptions,
+            [of_account.max_subscriptions, own.max_subscriptions],
+        );
+        self.max_subs = if subs == i64::MAX { 0 } else { subs as usize };
     }
 }

@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 
 pub mod auth;
 pub mod ops;
+pub mod pending;
 pub mod publish;
+pub mod recheck;
 pub mod session;
 
 /// Reasons to wake the owner of a connection.
@@ -29,6 +31,8 @@ pub mod signal {
     pub const LAME_DUCK: u8 = 16;
     /// Measure the round trip.
     pub const PING: u8 = 32;
+    /// The rules changed: see whether it is still allowed what it does.
+    pub const RULES: u8 = 64;
 }
 
 /// A client connection as every thread may see it.

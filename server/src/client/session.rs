@@ -1,6 +1,7 @@
 //! The task that owns a client's socket: reads, hands operations on, keeps the
 //! timers, and closes.
 
+use super::pending::PendingLogin;
 use super::{Client, signal};
 use crate::account::AccountState;
 use crate::clock;
@@ -11,10 +12,10 @@ use crate::shard::mailbox::AcceptFacts;
 use crate::shard::{READ_CHUNK, Shard};
 use crate::subscription::Subscription;
 use bytes::{Buf, Bytes, BytesMut};
-use gust_account::decision::Secret;
-use gust_account::{Identity, Refusal};
+use gust_account::Identity;
 use gust_interest::MatchCache;
 use gust_wire::client::ErrText;
+use gust_wire::connect::Connect;
 use hashbrown::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -45,6 +46,8 @@ pub struct Session {
     pub account: Option<Arc<AccountState>>,
     /// Who it is.
     pub identity: Option<Identity>,
+    /// The CONNECT that is being decided, kept while that takes time.
+    pub presented: Option<Box<Connect>>,
     /// Its subscriptions by sid.
     pub subs: HashMap<Bytes, Arc<Subscription>>,
     /// Matches of subjects it publishes to.
@@ -85,20 +88,8 @@ pub enum Stop {
     Incomplete(usize),
     /// Close now.
     Close(CloseReason),
-    /// A password must be checked on a worker before going on.
-    Password(Box<PasswordCheck>),
-}
-
-/// A bcrypt comparison to be made on a worker.
-pub struct PasswordCheck {
-    /// Configured hash.
-    pub hash: Secret,
-    /// What the client sent.
-    pub candidate: Secret,
-    /// Who it is if they match.
-    pub then: Identity,
-    /// Why it is refused if not.
-    pub otherwise: Refusal,
+    /// The login needs something that takes time.
+    Login(Box<PendingLogin>),
 }
 
 /// Takes an accepted socket over.
@@ -135,6 +126,7 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
     let mut session = Session {
         account: None,
         identity: None,
+        presented: None,
         subs: HashMap::new(),
         cache: MatchCache::new(MATCH_CACHE_BYTES, shard.rng.next()),
         rights: super::publish::Rights::default(),
@@ -284,14 +276,7 @@ impl Session {
                     self.need = need;
                     return Ok(());
                 }
-                Some(Stop::Password(check)) => {
-                    let PasswordCheck { hash, candidate, then, otherwise } = *check;
-                    let matches = tokio::task::spawn_blocking(move || {
-                        gust_account::secret::bcrypt_matches(&hash.0, &candidate.0)
-                    });
-                    let matches = matches.await.unwrap_or(false);
-                    self.password_checked(matches, then, &otherwise)?;
-                }
+                Some(Stop::Login(pending)) => self.settle(*pending).await?,
             }
         }
     }
@@ -308,6 +293,9 @@ impl Session {
         }
         if bits & signal::PING != 0 && self.info_sent {
             self.ping(clock::now());
+        }
+        if bits & signal::RULES != 0 {
+            self.recheck()?;
         }
         if bits & signal::LAME_DUCK != 0 && self.protocol >= 1 {
             self.send_info();

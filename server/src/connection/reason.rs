@@ -43,6 +43,18 @@ pub enum CloseReason {
     NoRespondersRequiresHeaders,
     /// Closed by an operator.
     Kicked,
+    /// The TLS handshake failed or took too long.
+    TlsHandshakeFailure,
+    /// More subscriptions than its limits allow after they were changed.
+    MaxSubscriptionsExceeded,
+    /// Its token, account or time window ended.
+    AuthenticationExpired,
+    /// Its credentials were revoked.
+    CredentialsRevoked,
+    /// Its proxy's signature is wrong or its key no longer trusted.
+    ProxyNotTrusted,
+    /// It had to come through a proxy and did not.
+    ProxyRequired,
 }
 
 impl fmt::Display for CloseReason {
@@ -67,6 +79,12 @@ impl fmt::Display for CloseReason {
             Self::MissingAccount => "Missing Account",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::Kicked => "Kicked",
+            Self::TlsHandshakeFailure => "TLS Handshake Failure",
+            Self::MaxSubscriptionsExceeded => "Maximum Subscriptions Exceeded",
+            Self::AuthenticationExpired => "Authentication Expired",
+            Self::CredentialsRevoked => "Credentials Revoked",
+            Self::ProxyNotTrusted => "Proxy Not Trusted",
+            Self::ProxyRequired => "Proxy Required",
         })
     }
 }

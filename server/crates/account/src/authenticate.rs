@@ -88,7 +88,7 @@ impl AccountSet {
     }
 
     fn global_identity(&self, name: Arc<str>) -> Identity {
-        Identity { account: self.global.clone(), name, user: None, permissions: None }
+        Identity::new(self.global.clone(), name)
     }
 }
 
@@ -96,12 +96,11 @@ fn presents_nothing(login: &Login<'_>) -> bool {
     [login.user, login.pass, login.token, login.nkey].iter().all(|field| field.is_empty())
 }
 
-fn identity(user: &Arc<User>) -> Identity {
+pub(crate) fn identity(user: &Arc<User>) -> Identity {
     Identity {
-        account: user.account.clone(),
-        name: user.name.clone(),
         user: Some(user.clone()),
         permissions: user.permissions.clone(),
+        ..Identity::new(user.account.clone(), user.name.clone())
     }
 }
 

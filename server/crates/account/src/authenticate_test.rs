@@ -28,6 +28,7 @@ fn outcome(set: &AccountSet, login: &Login<'_>) -> String {
                 format!("bcrypt {}", otherwise.reason)
             }
         }
+        AuthDecision::FetchAccount { id } => format!("fetch {id}"),
         AuthDecision::Refuse(r) => {
             assert_eq!(r.text, "Authorization Violation");
             r.reason.to_string()
@@ -53,6 +54,8 @@ const NOBODY: Login<'static> = Login {
     nonce: "",
     kind: ConnectionKind::Standard,
     certificate_names: None,
+    now: 0,
+    peer: None,
     via_trusted_proxy: false,
 };
 

@@ -5,7 +5,7 @@ use crate::permissions::Permissions;
 use crate::texts;
 use std::sync::Arc;
 
-/// The answer to a login. Later variants: ask an auth callout, look up a JWT.
+/// The answer to a login.
 #[derive(Debug, Clone)]
 pub enum AuthDecision {
     /// Let it in.
@@ -24,6 +24,12 @@ pub enum AuthDecision {
         /// What to do if not.
         otherwise: Refusal,
     },
+    /// The JWT of this account is not loaded: ask the resolver, install what it
+    /// gives with the rules, and decide again.
+    FetchAccount {
+        /// Public account key.
+        id: String,
+    },
 }
 
 /// Who a connection is.
@@ -37,6 +43,61 @@ pub struct Identity {
     pub user: Option<Arc<User>>,
     /// What it may do; `None`: everything.
     pub permissions: Option<Arc<Permissions>>,
+    /// Its own limits, besides those of account and server.
+    pub limits: UserLimits,
+    /// When it must be cut off, ns since the epoch: the earliest of the expiry of
+    /// its token, of its account and of the time window it may connect in.
+    pub expires: Option<i64>,
+    /// What its user JWT said, if it has one.
+    pub token: Option<Arc<TokenFacts>>,
+    /// Public key of the trusted proxy it came through.
+    pub proxy: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// Somebody of this name in `account`, without further rules.
+    pub fn new(account: Arc<Account>, name: Arc<str>) -> Self {
+        Identity {
+            account,
+            name,
+            user: None,
+            permissions: None,
+            limits: UserLimits::default(),
+            expires: None,
+            token: None,
+            proxy: None,
+        }
+    }
+}
+
+/// Limits of one user; `None`: none of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    /// Subscriptions per connection.
+    pub max_subscriptions: Option<i64>,
+    /// Bytes of a message.
+    pub max_payload: Option<i64>,
+}
+
+/// What is shown of a user JWT, and what a recheck of it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Public user key.
+    pub subject: String,
+    /// Key that signed it.
+    pub issuer_key: String,
+    /// Account it belongs to.
+    pub issuer_account: String,
+    /// The token, empty if it is a bearer token: whoever reads one may use it.
+    pub jwt: String,
+    /// Tags of the user.
+    pub tags: Vec<String>,
+    /// Name in the token.
+    pub name_tag: String,
+    /// Whether it needs no signature.
+    pub bearer: bool,
+    /// When it was issued, seconds since the epoch; revocations name a time.
+    pub issued_at: i64,
 }
 
 /// A text that is not shown in logs.

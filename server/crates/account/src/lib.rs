@@ -14,14 +14,16 @@ mod patterns;
 pub mod permissions;
 #[cfg(test)]
 mod permissions_test;
+pub mod recheck;
 pub mod responses;
 pub mod secret;
 pub mod set;
 pub mod texts;
 
 pub use account::{Account, User};
-pub use decision::{AuthDecision, Identity, Refusal, RefusalReason};
+pub use decision::{AuthDecision, Identity, Refusal, RefusalReason, TokenFacts, UserLimits};
 pub use login::{ConnectionKind, Login};
 pub use permissions::{DeliveryFilter, Permissions, PermissionsError};
+pub use recheck::{CloseWith, Recheck};
 pub use responses::ResponseGrants;
 pub use set::{AccountError, AccountSet};

@@ -58,6 +58,10 @@ pub struct Login<'a> {
     /// With `verify_and_map` on this listener: the names of the verified
     /// certificate in the order to try (e-mail SANs, DNS SANs, URI SANs, subject).
     pub certificate_names: Option<&'a [String]>,
+    /// Now, ns since the epoch.
+    pub now: i64,
+    /// Address of the peer.
+    pub peer: Option<std::net::IpAddr>,
     /// It came through a proxy that signed the nonce with a trusted key.
     pub via_trusted_proxy: bool,
 }
