@@ -1,66 +1,41 @@
-//! The server's public identity: an nkey of the server kind, and one of the
-//! curve kind.
+//! Who the server is: a key pair that signs, whose public key is the server id,
+//! and a curve key pair that seals. Both are new at each start.
 
-use data_encoding::BASE32_NOPAD;
-use ring::agreement::{EphemeralPrivateKey, X25519};
-use ring::rand::SystemRandom;
+use crate::clock;
+use gust_account::nkey::{CurveKeyPair, KeyKind, KeyPair};
 
-/// Prefix byte of server keys (`N`).
-const SERVER_PREFIX: u8 = 13 << 3;
-/// Prefix byte of curve keys (`X`).
-const CURVE_PREFIX: u8 = 23 << 3;
-
-/// The text form of a public server key: prefix, 32 bytes, CRC-16/XMODEM in
-/// little endian, base32 without padding (contract/core.md §4.4).
-pub fn server_id(key: &[u8; 32]) -> String {
-    encode(SERVER_PREFIX, key)
+/// The key pairs of a running server.
+#[derive(Debug)]
+pub struct ServerKeys {
+    /// `N…`: signs what the server asserts, such as authorization requests.
+    pub server: KeyPair,
+    /// `X…`: offered in INFO as `xkey`.
+    pub curve: CurveKeyPair,
 }
 
-/// The public half of a new X25519 key pair as text (`xkey` of INFO). The
-/// private half is dropped: ring gives it out for a single agreement only, and
-/// nothing is decrypted here until auth callouts are, which must then keep
-/// theirs. `None` if the operating system gives no randomness.
-pub fn curve_key() -> Option<String> {
-    let private = EphemeralPrivateKey::generate(&X25519, &SystemRandom::new()).ok()?;
-    let public = private.compute_public_key().ok()?;
-    Some(encode(CURVE_PREFIX, public.as_ref()))
-}
-
-fn encode(prefix: u8, key: &[u8]) -> String {
-    let mut raw = Vec::with_capacity(35);
-    raw.push(prefix);
-    raw.extend_from_slice(key);
-    let crc = crc16(&raw);
-    raw.extend_from_slice(&crc.to_le_bytes());
-    BASE32_NOPAD.encode(&raw)
-}
-
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc: u16, b| {
-        (0..8).fold(crc ^ (u16::from(*b) << 8), |c, _| {
-            if c & 0x8000 != 0 { (c << 1) ^ 0x1021 } else { c << 1 }
-        })
-    })
+impl ServerKeys {
+    /// New pairs from the random bytes of the operating system.
+    pub fn generate() -> ServerKeys {
+        let server = KeyPair::from_random(KeyKind::Server, clock::secret());
+        ServerKeys {
+            server: server.expect("any 32 bytes make a signing key"),
+            curve: CurveKeyPair::from_random(clock::secret()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gust_account::nkey::{is_public, verify};
 
     #[test]
-    fn ids_are_server_keys() {
-        let id = server_id(&[7; 32]);
-        assert_eq!(id.len(), 56);
-        assert!(id.starts_with('N'));
-        assert!(gust_config::nkey::is_public(&id, gust_config::nkey::KeyKind::Server));
-        assert_eq!(crc16(b"123456789"), 0x31C3);
-    }
-
-    #[test]
-    fn curve_keys_are_new_each_time() {
-        let (a, b) = (curve_key().unwrap(), curve_key().unwrap());
-        assert!(a.starts_with('X') && a.len() == 56);
-        assert!(gust_config::nkey::is_public(&a, gust_config::nkey::KeyKind::Curve));
-        assert_ne!(a, b);
+    fn keys_are_real_and_new_each_time() {
+        let (a, b) = (ServerKeys::generate(), ServerKeys::generate());
+        assert!(is_public(a.server.public(), KeyKind::Server));
+        assert!(is_public(a.curve.public(), KeyKind::Curve));
+        assert!(verify(a.server.public(), b"x", &a.server.sign(b"x")));
+        assert_ne!(a.server.public(), b.server.public());
+        assert_ne!(a.curve.public(), b.curve.public());
     }
 }

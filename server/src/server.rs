@@ -6,6 +6,7 @@ use crate::client::{Client, signal};
 use crate::client_registry::Registry;
 use crate::clock;
 use crate::connection::reason::CloseReason;
+use crate::identity::ServerKeys;
 use crate::shard::Shard;
 use crate::shard::mailbox::{Call, Mail, Mailbox};
 use crate::stats::Stats;
@@ -31,6 +32,8 @@ pub const API_LEVEL: i32 = 5;
 pub struct Server {
     /// 56-character public nkey `N…`, new each start.
     pub id: String,
+    /// The key pairs behind the id and INFO's `xkey`.
+    pub keys: ServerKeys,
     /// Configured name, or the id.
     pub name: String,
     /// Start, ns since the epoch.
@@ -79,7 +82,8 @@ impl Server {
     /// A server that does not listen yet.
     pub fn new(options: Options, rules: AccountSet, digest: String, shards: usize) -> Arc<Self> {
         let now = clock::now();
-        let id = crate::identity::server_id(&clock::secret());
+        let keys = ServerKeys::generate();
+        let id = keys.server.public().to_owned();
         let name =
             if options.server_name.is_empty() { id.clone() } else { options.server_name.clone() };
         let accounts = Accounts::default();
@@ -98,11 +102,12 @@ impl Server {
             headers: !options.limits.no_header_support,
             max_payload: options.limits.max_payload,
             api_lvl: API_LEVEL,
-            xkey: crate::identity::curve_key().unwrap_or_default(),
+            xkey: keys.curve.public().to_owned(),
             ..Info::default()
         };
         Arc::new(Self {
             id,
+            keys,
             name,
             start: now,
             config_loaded: now,

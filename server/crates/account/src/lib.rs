@@ -10,6 +10,7 @@ mod authenticate;
 mod authenticate_test;
 pub mod decision;
 pub mod login;
+pub mod nkey;
 mod patterns;
 pub mod permissions;
 #[cfg(test)]

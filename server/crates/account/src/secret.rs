@@ -1,8 +1,8 @@
 //! Comparing passwords, and checking signatures of nonces.
 
-use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
+use crate::nkey;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ring::digest;
-use ring::signature::{ED25519, UnparsedPublicKey};
 
 /// Whether a configured password is a bcrypt hash: `$2[abxy]$NN$…`.
 pub fn is_bcrypt(secret: &str) -> bool {
@@ -27,15 +27,10 @@ pub fn bcrypt_matches(hash: &str, candidate: &str) -> bool {
 }
 
 /// Whether `sig` (base64, raw URL or standard) is a signature over the nonce
-/// string by the public key `nkey` (checked when it was configured).
-pub fn signature_is_valid(nkey: &str, nonce: &str, sig: &str) -> bool {
-    let Ok(raw) = BASE32_NOPAD.decode(nkey.as_bytes()) else { return false };
-    // Prefix byte, key, two bytes of checksum.
-    let Some(key) = raw.get(1..33) else { return false };
+/// string by the public key `key`. Without a nonce nothing was signed.
+pub fn signature_is_valid(key: &str, nonce: &str, sig: &str) -> bool {
     let decoded = BASE64URL_NOPAD.decode(sig.as_bytes()).or_else(|_| BASE64.decode(sig.as_bytes()));
-    let Ok(sig) = decoded else { return false };
-    !nonce.is_empty()
-        && UnparsedPublicKey::new(&ED25519, key).verify(nonce.as_bytes(), &sig).is_ok()
+    decoded.is_ok_and(|sig| !nonce.is_empty() && nkey::verify(key, nonce.as_bytes(), &sig))
 }
 
 #[cfg(test)]
