@@ -1,15 +1,35 @@
 //! A client that costs next to nothing: prebuilt publishes, replies counted by
 //! their length fields, no allocation per message.
 
+use crate::tls::Socket;
 use anyhow::{Context, Result, bail};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Where a client connects, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// `host:port`.
+    pub addr: String,
+    /// TLS, if the server wants it.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Fields of CONNECT that say who it is, each followed by a comma.
+    pub login: String,
+}
+
+impl Access {
+    /// The same server as somebody else.
+    pub fn as_user(&self, user: &str) -> Access {
+        Access { login: format!("\"user\":\"{user}\",\"pass\":\"{user}\","), ..self.clone() }
+    }
+}
 
 /// One connection, blocking.
 pub struct Client {
-    /// The socket.
-    pub socket: TcpStream,
+    /// The socket, or TLS over it.
+    pub socket: Socket,
     buf: Vec<u8>,
     start: usize,
     end: usize,
@@ -25,15 +45,21 @@ pub struct Received<'a> {
 
 impl Client {
     /// Connects and says CONNECT; returns when the server answered PING.
-    pub fn connect(addr: &str) -> Result<Client> {
-        let socket = TcpStream::connect(addr)?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+    pub fn connect(access: &Access) -> Result<Client> {
+        let tcp = TcpStream::connect(&access.addr)?;
+        tcp.set_nodelay(true)?;
+        tcp.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let socket = match &access.tls {
+            None => Socket::Plain(tcp),
+            Some(config) => crate::tls::upgrade(tcp, config)?,
+        };
         let mut c = Client { socket, buf: vec![0; 256 << 10], start: 0, end: 0 };
-        c.send(
-            b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
-              \"protocol\":1,\"name\":\"bench\",\"lang\":\"rust\",\"version\":\"1.0\"}\r\nPING\r\n",
-        )?;
+        let text = format!(
+            "CONNECT {{{}\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
+              \"protocol\":1,\"name\":\"bench\",\"lang\":\"rust\",\"version\":\"1.0\"}}\r\nPING\r\n",
+            access.login
+        );
+        c.send(text.as_bytes())?;
         c.wait_pong()?;
         Ok(c)
     }

@@ -1,8 +1,8 @@
 //! Scenarios without JetStream.
 
-use crate::client::Client;
+use crate::client::{Access, Client};
 use crate::measure::{Meter, Sample, histogram};
-use crate::server::{Mode, Server};
+use crate::server::{Mode, Server, Setup};
 use anyhow::Result;
 use std::io::Read;
 use std::path::Path;
@@ -14,8 +14,89 @@ const SIZE: usize = 128;
 /// Messages in one prebuilt buffer.
 const BATCH: u64 = 500;
 
+/// Publishers and subscribers on one subject.
+#[derive(Clone)]
+pub struct Fan<'a> {
+    /// Publishing connections.
+    pub publishers: u64,
+    /// Subscribing connections.
+    pub subscribers: u64,
+    /// Queue group of the subscribers, or empty.
+    pub queue: &'a str,
+    /// Messages in all.
+    pub messages: u64,
+    /// Configuration of the server.
+    pub setup: Setup,
+    /// Users of publishers and subscribers, if they are not the setup's.
+    pub users: Option<(&'a str, &'a str)>,
+    /// What is published to.
+    pub publish: &'a str,
+    /// What is subscribed to, and delivered.
+    pub subscribe: &'a str,
+}
+
+impl Default for Fan<'_> {
+    fn default() -> Self {
+        Fan {
+            publishers: 1,
+            subscribers: 1,
+            queue: "",
+            messages: 0,
+            setup: Setup::default(),
+            users: None,
+            publish: "bench.core",
+            subscribe: "bench.core",
+        }
+    }
+}
+
+impl Fan<'_> {
+    /// Runs it; ends when everything has arrived.
+    pub fn run(&self, program: &Path, mode: Mode) -> Result<Sample> {
+        let server = Server::start(program, mode, &self.setup)?;
+        let (publisher, subscriber) = match self.users {
+            None => (server.access.clone(), server.access.clone()),
+            Some((p, s)) => (server.access.as_user(p), server.access.as_user(s)),
+        };
+        let per_pub = (self.messages / self.publishers / BATCH).max(1) * BATCH;
+        let total = per_pub * self.publishers;
+        let grouped = !self.queue.is_empty();
+        let mut subs = Vec::new();
+        for _ in 0..self.subscribers {
+            let mut c = Client::connect(&subscriber)?;
+            c.send(format!("SUB {} {} 1\r\n", self.subscribe, self.queue).as_bytes())?;
+            c.flush()?;
+            subs.push(c);
+        }
+        let meter = Meter::start(&server)?;
+        // All messages have the same length, so bytes tell how many there are.
+        let line = format!("MSG {} 1 {SIZE}\r\n", self.subscribe).len() + SIZE + 2;
+        let received = std::sync::atomic::AtomicU64::new(0);
+        let result: Result<()> = thread::scope(|s| {
+            let mut readers = Vec::new();
+            for c in subs {
+                let received = &received;
+                readers.push(s.spawn(move || drain(c, line as u64, total, grouped, received)));
+            }
+            let mut writers = Vec::new();
+            for _ in 0..self.publishers {
+                writers.push(s.spawn(|| send(&publisher, self.publish, per_pub)));
+            }
+            for w in writers {
+                w.join().expect("a publisher does not panic")?;
+            }
+            for r in readers {
+                r.join().expect("a subscriber does not panic")?;
+            }
+            Ok(())
+        });
+        result?;
+        meter.done(&server, total * if grouped { 1 } else { self.subscribers.max(1) }, None)
+    }
+}
+
 /// `publishers` each send `messages / publishers`; `subscribers` listen, in one
-/// queue group if `queue` is not empty. Ends when everything has arrived.
+/// queue group if `queue` is not empty.
 pub fn fan(
     program: &Path,
     mode: Mode,
@@ -24,47 +105,12 @@ pub fn fan(
     queue: &str,
     messages: u64,
 ) -> Result<Sample> {
-    let server = Server::start(program, mode, false)?;
-    let per_pub = (messages / publishers / BATCH).max(1) * BATCH;
-    let total = per_pub * publishers;
-    let mut subs = Vec::new();
-    for _ in 0..subscribers {
-        let mut c = Client::connect(&server.addr)?;
-        c.send(format!("SUB bench.core {queue} 1\r\n").as_bytes())?;
-        c.flush()?;
-        subs.push(c);
-    }
-    let meter = Meter::start(&server)?;
-    // All messages have the same length, so bytes tell how many there are.
-    let line = format!("MSG bench.core 1 {SIZE}\r\n").len() + SIZE + 2;
-    let received = std::sync::atomic::AtomicU64::new(0);
-    let result: Result<()> = thread::scope(|s| {
-        let mut readers = Vec::new();
-        for c in subs {
-            let received = &received;
-            readers
-                .push(s.spawn(move || drain(c, line as u64, total, !queue.is_empty(), received)));
-        }
-        let mut writers = Vec::new();
-        for _ in 0..publishers {
-            let addr = &server.addr;
-            writers.push(s.spawn(move || send(addr, per_pub)));
-        }
-        for w in writers {
-            w.join().expect("a publisher does not panic")?;
-        }
-        for r in readers {
-            r.join().expect("a subscriber does not panic")?;
-        }
-        Ok(())
-    });
-    result?;
-    meter.done(&server, total * if queue.is_empty() { subscribers.max(1) } else { 1 }, None)
+    Fan { publishers, subscribers, queue, messages, ..Fan::default() }.run(program, mode)
 }
 
-fn send(addr: &str, messages: u64) -> Result<()> {
-    let mut c = Client::connect(addr)?;
-    let one = format!("PUB bench.core {SIZE}\r\n{}\r\n", "x".repeat(SIZE));
+fn send(access: &Access, subject: &str, messages: u64) -> Result<()> {
+    let mut c = Client::connect(access)?;
+    let one = format!("PUB {subject} {SIZE}\r\n{}\r\n", "x".repeat(SIZE));
     let batch = one.repeat(BATCH as usize);
     for _ in 0..messages / BATCH {
         c.send(batch.as_bytes())?;
@@ -84,7 +130,7 @@ fn drain(
     let mut buf = vec![0; 512 << 10];
     let mut bytes = 0;
     let mut reported = 0;
-    c.socket.set_read_timeout(Some(std::time::Duration::from_millis(50)))?;
+    c.socket.tcp().set_read_timeout(Some(std::time::Duration::from_millis(50)))?;
     let deadline = Instant::now() + std::time::Duration::from_secs(120);
     loop {
         match c.socket.read(&mut buf) {
@@ -111,9 +157,20 @@ fn drain(
 }
 
 /// Requesters with one request in flight each, one responder.
-pub fn request(program: &Path, mode: Mode, requesters: u64, requests: u64) -> Result<Sample> {
-    let server = Server::start(program, mode, false)?;
-    let mut responder = Client::connect(&server.addr)?;
+pub fn request(
+    program: &Path,
+    mode: Mode,
+    setup: &Setup,
+    users: Option<(&str, &str)>,
+    requesters: u64,
+    requests: u64,
+) -> Result<Sample> {
+    let server = Server::start(program, mode, setup)?;
+    let (requester, service) = match users {
+        None => (server.access.clone(), server.access.clone()),
+        Some((r, s)) => (server.access.as_user(r), server.access.as_user(s)),
+    };
+    let mut responder = Client::connect(&service)?;
     responder.send(b"SUB bench.service 1\r\n")?;
     responder.flush()?;
     let each = requests / requesters;
@@ -123,8 +180,8 @@ pub fn request(program: &Path, mode: Mode, requesters: u64, requests: u64) -> Re
         let answering = s.spawn(move || respond(responder, each * requesters));
         let mut asking = Vec::new();
         for i in 0..requesters {
-            let addr = &server.addr;
-            asking.push(s.spawn(move || ask(addr, i, each)));
+            let access = &requester;
+            asking.push(s.spawn(move || ask(access, i, each)));
         }
         for a in asking {
             all.add(a.join().expect("a requester does not panic")?)?;
@@ -153,8 +210,8 @@ fn respond(mut c: Client, requests: u64) -> Result<()> {
     Ok(())
 }
 
-fn ask(addr: &str, id: u64, requests: u64) -> Result<hdrhistogram::Histogram<u64>> {
-    let mut c = Client::connect(addr)?;
+fn ask(access: &Access, id: u64, requests: u64) -> Result<hdrhistogram::Histogram<u64>> {
+    let mut c = Client::connect(access)?;
     c.send(format!("SUB _INBOX.bench{id}.* 1\r\n").as_bytes())?;
     c.flush()?;
     let payload = "x".repeat(SIZE);
@@ -170,11 +227,11 @@ fn ask(addr: &str, id: u64, requests: u64) -> Result<hdrhistogram::Histogram<u64
 }
 
 /// Memory with `connections` idle clients; the rate is without meaning.
-pub fn idle(program: &Path, mode: Mode, connections: u64) -> Result<Sample> {
-    let server = Server::start(program, mode, false)?;
+pub fn idle(program: &Path, mode: Mode, setup: &Setup, connections: u64) -> Result<Sample> {
+    let server = Server::start(program, mode, setup)?;
     let mut clients = Vec::new();
     for i in 0..connections {
-        let mut c = Client::connect(&server.addr)?;
+        let mut c = Client::connect(&server.access)?;
         c.send(format!("SUB idle.{i} 1\r\n").as_bytes())?;
         c.flush()?;
         // Only the socket is needed from here on.

@@ -1,8 +1,8 @@
 //! Scenarios with JetStream.
 
-use crate::client::Client;
+use crate::client::{Access, Client};
 use crate::measure::{Meter, Sample, histogram};
-use crate::server::{Mode, Server};
+use crate::server::{Mode, Server, Setup};
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use std::collections::VecDeque;
@@ -23,14 +23,14 @@ fn stream(c: &mut Client, name: &str, subject: &str, storage: &str, more: &str) 
 
 /// Publishes `messages` on `subject(n)` with up to `window` unacknowledged.
 fn pump(
-    addr: &str,
+    access: &Access,
     id: u64,
     window: u64,
     size: usize,
     messages: u64,
     subject: impl Fn(u64, &mut String),
 ) -> Result<Histogram<u64>> {
-    let mut c = Client::connect(addr)?;
+    let mut c = Client::connect(access)?;
     c.send(format!("SUB _INBOX.p{id}.* 1\r\n").as_bytes())?;
     c.flush()?;
     let payload = "x".repeat(size);
@@ -85,15 +85,15 @@ pub fn publish(
     streams: u64,
     messages: u64,
 ) -> Result<Sample> {
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     for i in 0..streams {
         stream(&mut c, &format!("S{i}"), &format!("s.{i}"), storage, "")?;
     }
     let each = messages / connections;
     let meter = Meter::start(&server)?;
     let latency = parallel(connections, |id| {
-        pump(&server.addr, id, (window / connections).max(1), size, each, |n, out| {
+        pump(&server.access, id, (window / connections).max(1), size, each, |n, out| {
             let _ = write!(out, "s.{}", (n * connections + id) % streams);
         })
     })?;
@@ -128,8 +128,8 @@ fn parallel(n: u64, f: impl Fn(u64) -> Result<Histogram<u64>> + Sync) -> Result<
 }
 
 /// Fills stream `S` on `s.>` with `messages` of 128 B over `subjects` subjects.
-fn fill(addr: &str, messages: u64, subjects: u64) -> Result<()> {
-    pump(addr, 99, 4000, 128, messages, |n, out| {
+fn fill(access: &Access, messages: u64, subjects: u64) -> Result<()> {
+    pump(access, 99, 4000, 128, messages, |n, out| {
         let n = n % subjects;
         let _ = write!(out, "s.region-{}.device.{n:012}", n % 7);
     })?;
@@ -138,10 +138,10 @@ fn fill(addr: &str, messages: u64, subjects: u64) -> Result<()> {
 
 /// A pull consumer drained in batches of 100, each message acknowledged.
 pub fn fetch_ack(program: &Path, mode: Mode, storage: &str, messages: u64) -> Result<Sample> {
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(&mut c, "S", "s.>", storage, "")?;
-    fill(&server.addr, messages, 100)?;
+    fill(&server.access, messages, 100)?;
     c.api(
         "$JS.API.CONSUMER.DURABLE.CREATE.S.C",
         "{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"C\",\"ack_policy\":\"explicit\",\
@@ -173,10 +173,10 @@ pub fn fetch_ack(program: &Path, mode: Mode, storage: &str, messages: u64) -> Re
 
 /// A push consumer without acks reads the stream from the start.
 pub fn replay(program: &Path, mode: Mode, storage: &str, messages: u64) -> Result<Sample> {
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(&mut c, "S", "s.>", storage, "")?;
-    fill(&server.addr, messages, 100)?;
+    fill(&server.access, messages, 100)?;
     c.send(b"SUB deliver.bench 5\r\n")?;
     c.flush()?;
     let meter = Meter::start(&server)?;
@@ -196,10 +196,10 @@ pub fn replay(program: &Path, mode: Mode, storage: &str, messages: u64) -> Resul
 /// Direct gets by subject, 100 in flight.
 pub fn direct_get(program: &Path, mode: Mode, storage: &str, gets: u64) -> Result<Sample> {
     const KEYS: u64 = 100_000;
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(&mut c, "S", "s.>", storage, ",\"allow_direct\":true,\"max_msgs_per_subject\":1")?;
-    fill(&server.addr, KEYS, KEYS)?;
+    fill(&server.access, KEYS, KEYS)?;
     c.send(b"SUB _INBOX.g 5\r\n")?;
     c.flush()?;
     let meter = Meter::start(&server)?;
@@ -230,8 +230,8 @@ pub fn kv_put(
     subjects: u64,
     messages: u64,
 ) -> Result<Sample> {
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(
         &mut c,
         "S",
@@ -241,7 +241,7 @@ pub fn kv_put(
          \"deny_delete\":true",
     )?;
     let meter = Meter::start(&server)?;
-    let latency = pump(&server.addr, 1, 1000, 128, messages, |n, out| {
+    let latency = pump(&server.access, 1, 1000, 128, messages, |n, out| {
         let n = n.wrapping_mul(7919) % subjects;
         let _ = write!(out, "s.region-{}.device.{n:012}", n % 7);
     })?;
@@ -250,11 +250,11 @@ pub fn kv_put(
 
 /// One small message on each of many subjects: the memory is the result.
 pub fn subjects(program: &Path, mode: Mode, subjects: u64) -> Result<Sample> {
-    let server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(&mut c, "S", "s.>", "file", "")?;
     let meter = Meter::start(&server)?;
-    let latency = pump(&server.addr, 1, 1000, 16, subjects, |n, out| {
+    let latency = pump(&server.access, 1, 1000, 16, subjects, |n, out| {
         let _ = write!(out, "s.region-{}.device.{n:012}", n % 7);
     })?;
     meter.done(&server, subjects, Some(&latency))
@@ -262,13 +262,13 @@ pub fn subjects(program: &Path, mode: Mode, subjects: u64) -> Result<Sample> {
 
 /// Fill, kill -9, restart: the seconds are the result.
 pub fn crash(program: &Path, mode: Mode, messages: u64, subjects: u64) -> Result<Sample> {
-    let mut server = Server::start(program, mode, true)?;
-    let mut c = Client::connect(&server.addr)?;
+    let mut server = Server::start(program, mode, &Setup::jetstream())?;
+    let mut c = Client::connect(&server.access)?;
     stream(&mut c, "S", "s.>", "file", "")?;
-    fill(&server.addr, messages, subjects)?;
+    fill(&server.access, messages, subjects)?;
     drop(c);
     let took = server.crash_and_restart()?;
-    let mut c = Client::connect(&server.addr)?;
+    let mut c = Client::connect(&server.access)?;
     // Serving means the stream answers, not only that the port is open.
     let start = Instant::now();
     let info = loop {

@@ -7,7 +7,9 @@ mod jetstream;
 mod measure;
 mod report;
 mod scenario;
+mod security;
 mod server;
+mod tls;
 
 use anyhow::{Context, Result, bail};
 use scenario::{SCENARIOS, Scale};

@@ -2,7 +2,8 @@
 
 use crate::measure::Sample;
 use crate::server::Mode;
-use crate::{core, jetstream};
+use crate::server::Setup;
+use crate::{core, jetstream, security};
 use anyhow::Result;
 use std::path::Path;
 
@@ -44,10 +45,20 @@ scenarios! {
     "core-1-10" false "1 publisher, 10 subscribers, 128 B" => |p, m, s| core::fan(p, m, 1, 10, "", s.of(600_000));
     "core-10-10" false "10 publishers, 10 subscribers, 128 B" => |p, m, s| core::fan(p, m, 10, 10, "", s.of(600_000));
     "core-queue" false "4 publishers, 10 members of one queue group, 128 B" => |p, m, s| core::fan(p, m, 4, 10, "q", s.of(2_000_000));
-    "core-request" false "10 requesters with one request in flight each, 1 responder" => |p, m, s| core::request(p, m, 10, s.of(200_000));
-    "core-request-1" false "1 requester with one request in flight, 1 responder" => |p, m, s| core::request(p, m, 1, s.of(60_000));
-    "idle-0" false "memory of a server without JetStream and connections" => |p, m, _| core::idle(p, m, 0);
-    "idle-5000" false "memory of 5,000 idle connections" => |p, m, s| core::idle(p, m, s.of(5_000));
+    "core-request" false "10 requesters with one request in flight each, 1 responder" => |p, m, s| core::request(p, m, &Setup::default(), None, 10, s.of(200_000));
+    "core-request-1" false "1 requester with one request in flight, 1 responder" => |p, m, s| core::request(p, m, &Setup::default(), None, 1, s.of(60_000));
+    "idle-0" false "memory of a server without JetStream and connections" => |p, m, _| core::idle(p, m, &Setup::default(), 0);
+    "idle-5000" false "memory of 5,000 idle connections" => |p, m, s| core::idle(p, m, &Setup::default(), s.of(5_000));
+    "auth-idle-5000" false "memory of 5,000 idle connections with user and password" => |p, m, s| security::idle_users(p, m, false, s.of(5_000));
+    "auth-connect" false "logins with user and password, 4 at a time" => |p, m, s| security::connect(p, m, false, s.of(20_000));
+    "auth-permissions-1-1" false "as core-1-1, both sides with 21 allowed and 2 denied patterns" => |p, m, s| security::permission_fan(p, m, s.of(3_000_000));
+    "auth-mapping-1-1" false "as core-1-1, the subject is mapped" => |p, m, s| security::mapping_fan(p, m, s.of(3_000_000));
+    "auth-import-1-1" false "as core-1-1, the subscriber imports the stream from another account" => |p, m, s| security::import_fan(p, m, s.of(3_000_000));
+    "auth-import-request" false "as core-request, to a service of another account" => |p, m, s| security::import_request(p, m, s.of(100_000));
+    "tls-1-1" false "as core-1-1, over TLS" => |p, m, s| security::tls_fan(p, m, s.of(2_000_000));
+    "tls-request" false "as core-request, over TLS" => |p, m, s| security::tls_request(p, m, s.of(100_000));
+    "tls-connect" false "full TLS handshakes with login, 4 at a time" => |p, m, s| security::connect(p, m, true, s.of(8_000));
+    "tls-idle-5000" false "memory of 5,000 idle TLS connections" => |p, m, s| security::idle_users(p, m, true, s.of(5_000));
     "js-file-128-1000" true "file, 128 B, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 128, 1, s.of(1_000_000));
     "js-file-1k-1000" true "file, 1 KiB, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 1024, 1, s.of(400_000));
     "js-file-16k-1000" true "file, 16 KiB, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 16 << 10, 1, s.of(60_000));

@@ -1,6 +1,7 @@
 //! Starting the two servers under the same conditions and reading what they
 //! cost from the kernel's books.
 
+use crate::client::Access;
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::net::TcpListener;
@@ -32,12 +33,32 @@ impl fmt::Display for Mode {
 /// A running server.
 pub struct Server {
     child: Child,
-    /// Client address.
-    pub addr: String,
+    /// Where clients connect, and as whom.
+    pub access: Access,
     dir: PathBuf,
     program: PathBuf,
     mode: Mode,
-    js: bool,
+    setup: Setup,
+}
+
+/// How both servers are configured for a scenario.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// JetStream is on.
+    pub jetstream: bool,
+    /// Clients must use TLS, with a certificate made for the run.
+    pub tls: bool,
+    /// More configuration.
+    pub config: String,
+    /// Fields of CONNECT, `"user":"a","pass":"b",`, of a client that may connect.
+    pub login: String,
+}
+
+impl Setup {
+    /// With JetStream and nothing else.
+    pub fn jetstream() -> Setup {
+        Setup { jetstream: true, ..Setup::default() }
+    }
 }
 
 /// CPU and memory of a process.
@@ -52,7 +73,7 @@ pub struct Cost {
 impl Server {
     /// Starts on a free port with an empty store below the working directory's
     /// `target/bench`, so that both stores are on the same disk.
-    pub fn start(program: &Path, mode: Mode, js: bool) -> Result<Server> {
+    pub fn start(program: &Path, mode: Mode, setup: &Setup) -> Result<Server> {
         let base = PathBuf::from(
             std::env::var("GUST_BENCH_DIR").unwrap_or_else(|_| "target/bench".into()),
         );
@@ -61,13 +82,16 @@ impl Server {
         std::fs::create_dir_all(&dir)?;
         let mut server = Server {
             child: Command::new("true").stdout(Stdio::null()).spawn()?,
-            addr: String::new(),
+            access: Access { login: setup.login.clone(), ..Access::default() },
             dir,
             program: program.to_owned(),
             mode,
-            js,
+            setup: setup.clone(),
         };
         server.child.wait()?;
+        if setup.tls {
+            server.access.tls = Some(crate::tls::make(&server.dir)?);
+        }
         server.launch()?;
         Ok(server)
     }
@@ -78,7 +102,11 @@ impl Server {
         let store = std::path::absolute(self.dir.join("store"))?;
         let config = self.dir.join("server.conf");
         let mut text = format!("listen: 127.0.0.1:{port}\nmax_connections: 100000\n");
-        if self.js {
+        text.push_str(&self.setup.config);
+        if self.setup.tls {
+            text.push_str(&crate::tls::block(&self.dir)?);
+        }
+        if self.setup.jetstream {
             let sync =
                 if self.mode == Mode::ReferenceAlways { "sync_interval: always" } else { "" };
             text.push_str(&format!(
@@ -96,9 +124,9 @@ impl Server {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", self.program.display()))?;
-        self.addr = format!("127.0.0.1:{port}");
+        self.access.addr = format!("127.0.0.1:{port}");
         let deadline = Instant::now() + Duration::from_secs(120);
-        while crate::client::Client::connect(&self.addr).is_err() {
+        while crate::client::Client::connect(&self.access).is_err() {
             if let Some(status) = self.child.try_wait()? {
                 let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
                 bail!("{} ended with {status}:\n{log}", self.program.display());
