@@ -1,8 +1,8 @@
 //! Accounts and users as the rest of the server sees them.
 
+use crate::exchange::{ExportRule, ImportRule};
 use crate::permissions::Permissions;
 use gust_config::options::accounts::{AccountLimits, JetStreamAccountLimits, MessageTrace};
-use gust_config::options::exchange::{Export, Import};
 use gust_subject::Mappings;
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub struct Account {
     /// JetStream replication traffic runs in this account.
     pub cluster_traffic_owner: bool,
     /// What others may import, as written.
-    pub exports: Vec<Export>,
+    pub exports: Vec<ExportRule>,
     /// What it imports, as written.
-    pub imports: Vec<Import>,
+    pub imports: Vec<ImportRule>,
     /// Where sampled messages are traced to.
     pub message_trace: Option<MessageTrace>,
 }

@@ -9,6 +9,7 @@ mod authenticate;
 #[cfg(test)]
 mod authenticate_test;
 pub mod decision;
+pub mod exchange;
 pub mod login;
 pub mod nkey;
 mod patterns;
@@ -23,6 +24,7 @@ pub mod texts;
 
 pub use account::{Account, User};
 pub use decision::{AuthDecision, Identity, Refusal, RefusalReason, TokenFacts, UserLimits};
+pub use exchange::Exchange;
 pub use login::{ConnectionKind, Login};
 pub use permissions::{DeliveryFilter, Permissions, PermissionsError};
 pub use recheck::{CloseWith, Recheck};

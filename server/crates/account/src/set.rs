@@ -1,6 +1,7 @@
 //! All accounts and users of a configuration, as one snapshot.
 
 use crate::account::{Account, User};
+use crate::exchange::{Exchange, ExchangeError, Party};
 use crate::login::ConnectionKind;
 use crate::permissions::{Permissions, PermissionsError};
 use gust_config::Options;
@@ -32,6 +33,7 @@ pub struct AccountSet {
     pub(crate) proxy_required: bool,
     /// Some listener takes user names from certificates.
     pub(crate) certificates_map: bool,
+    exchange: Arc<Exchange>,
 }
 
 /// What a listener accepts besides the tables of users.
@@ -91,6 +93,9 @@ pub enum AccountError {
         "no_auth_user: {0:?} not present as user or nkey in authorization block or account configuration"
     )]
     NoAuthUser(String),
+    /// Exports and imports that do not fit together.
+    #[error("{}", lines(.0))]
+    Exchange(Vec<ExchangeError>),
     /// Logins decided by JWTs or a service: refused rather than let in unchecked.
     #[error("{0} is not supported by this version; remove it to start")]
     Unsupported(&'static str),
@@ -107,6 +112,10 @@ impl AccountSet {
             return Err(AccountError::Unsupported("auth_callout"));
         }
         let accounts = accounts(options)?;
+        let exchange = exchange(&accounts, options.system_account_name().is_some());
+        if !exchange.errors().is_empty() {
+            return Err(AccountError::Exchange(exchange.errors().to_vec()));
+        }
         let by_name = |name: &str| accounts.get(name).cloned();
         let global = by_name(GLOBAL_ACCOUNT).ok_or(AccountError::SystemAccount)?;
         let system = match options.system_account_name() {
@@ -153,6 +162,7 @@ impl AccountSet {
             mqtt: mqtt_gate,
             proxy_required: auth.proxy_required,
             certificates_map,
+            exchange: Arc::new(exchange),
             accounts,
         })
     }
@@ -187,6 +197,11 @@ impl AccountSet {
     /// All accounts by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.accounts.values()
+    }
+
+    /// What accounts import from each other.
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
     }
 
     /// The account of those who name none.
@@ -264,10 +279,24 @@ fn account(
         mappings,
         jetstream: written.jetstream.or(by_default),
         cluster_traffic_owner: written.cluster_traffic_owner,
-        exports: written.exports.clone(),
-        imports: written.imports.clone(),
+        exports: written.exports.iter().map(Into::into).collect(),
+        imports: written.imports.iter().map(Into::into).collect(),
         message_trace: written.message_trace.clone(),
     })
+}
+
+/// The imports of all accounts of a configuration, where no tokens exist.
+fn exchange(accounts: &BTreeMap<Arc<str>, Arc<Account>>, has_system: bool) -> Exchange {
+    let parties = accounts.values().map(|a| Party {
+        name: &a.name,
+        exports: &a.exports,
+        imports: &a.imports,
+    });
+    Exchange::resolve(parties, has_system, &|_| Err("tokens need operator mode".to_owned()))
+}
+
+fn lines(errors: &[ExchangeError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn user(written: &ConfigUser, account: Arc<Account>) -> Result<User, AccountError> {

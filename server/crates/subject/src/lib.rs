@@ -10,7 +10,8 @@ pub mod transform;
 pub mod tree;
 
 pub use subject::{
-    has_wildcards, matches, overlaps, subset, valid_publish, valid_subscribe, wildcard_count,
+    has_wildcards, intersection, matches, overlaps, subset, valid_publish, valid_subscribe,
+    wildcard_count,
 };
 pub use tokens::{Tokens, token_count, tokens};
 pub use transform::{Mapped, Mappings, Transform, TransformError};

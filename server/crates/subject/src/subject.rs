@@ -106,6 +106,42 @@ pub fn overlaps(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// The subject that matches just what both `a` and `b` match, if there is such.
+/// Both are valid.
+pub fn intersection(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
+    let mut left = tokens(a);
+    let mut right = tokens(b);
+    let mut out = Vec::with_capacity(a.len().max(b.len()));
+    let add = |out: &mut Vec<u8>, text: &[u8]| {
+        if !out.is_empty() {
+            out.push(SEP);
+        }
+        out.extend_from_slice(text);
+    };
+    loop {
+        let (left_rest, right_rest) = (left.rest(), right.rest());
+        match (left.next(), right.next()) {
+            (None, None) => return Some(out),
+            (Some(l), Some(r)) => {
+                if l == REST && left.rest().is_none() {
+                    add(&mut out, right_rest.unwrap_or_default());
+                    return Some(out);
+                }
+                if r == REST && right.rest().is_none() {
+                    add(&mut out, left_rest.unwrap_or_default());
+                    return Some(out);
+                }
+                match (l, r) {
+                    (ONE, token) | (token, ONE) => add(&mut out, token),
+                    (l, r) if l == r => add(&mut out, l),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +302,13 @@ mod tests {
             let both = all.iter().any(|s| matches(s, a) && matches(s, b));
             prop_assert_eq!(subset(a, b), inside);
             prop_assert_eq!(overlaps(a, b), both);
+            let common = intersection(a, b);
+            prop_assert_eq!(common.is_some(), both);
+            if let Some(common) = common {
+                let exact =
+                    |s: &Vec<u8>| matches(s, &common) == (matches(s, a) && matches(s, b));
+                prop_assert!(all.iter().all(exact));
+            }
         }
     }
 }

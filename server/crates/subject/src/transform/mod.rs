@@ -88,6 +88,38 @@ impl Transform {
         out
     }
 
+    /// The transform that undoes this one, made by [`Transform::strict`]. What a
+    /// wildcard used twice becomes is read from its first place.
+    pub fn reversed(&self) -> Result<Transform, TransformError> {
+        let Parts::Template { template, .. } = &self.parts else { return Ok(self.clone()) };
+        let mut src: Vec<&[u8]> = Vec::with_capacity(template.len() + 1);
+        let mut stars = 0;
+        // Place of a token here, and which wildcard of the result has it.
+        let mut found: SmallVec<[(usize, usize); 8]> = SmallVec::new();
+        for function in template {
+            match function {
+                Function::Literal(text) => src.push(text),
+                Function::Wildcard(at) => {
+                    stars += 1;
+                    found.push((*at, stars));
+                    src.push(ONE);
+                }
+                _ => return Err(TransformFault::NotForImport.at(&self.dest)),
+            }
+        }
+        if tokens(&self.dest).last() == Some(REST) {
+            src.push(REST);
+        }
+        let mut dest: Vec<Vec<u8>> = Vec::new();
+        for (at, token) in tokens(&self.src).enumerate() {
+            match found.iter().find(|(place, _)| *place == at) {
+                Some((_, star)) => dest.push(format!("${star}").into_bytes()),
+                None => dest.push(token.to_vec()),
+            }
+        }
+        Self::build(&src.join(&SEP), &dest.join(&SEP), false)
+    }
+
     fn build(src: &[u8], dest: &[u8], strict: bool) -> Result<Transform, TransformError> {
         let src = if src.is_empty() { REST } else { src };
         if !valid_subscribe(src) {
