@@ -2,7 +2,8 @@
 
 use gust_config::{LoadError, load_text};
 use gust_jetstream::api::request::{MsgGetRequest, PurgeRequest};
-use gust_jetstream::api::{AckSubject, Endpoint};
+use gust_jetstream::api::Endpoint;
+use gust_jetstream::consumer::AckSubject;
 use gust_jetstream::config::{
     ConsumerConfig, CreateConsumerRequest, StreamConfig, StreamConfigRequest,
 };

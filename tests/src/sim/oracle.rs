@@ -231,7 +231,7 @@ impl Oracle {
     pub fn sent(&mut self, o: &Outgoing, clients: &mut Clients) -> Verdict {
         if let Some(ack) = AckSubject::parse(&o.reply) {
             let consumer = String::from_utf8_lossy(ack.consumer).into_owned();
-            return self.delivered(o, consumer, ack.sseq, clients);
+            return self.delivered(o, consumer, ack.stream_seq, clients);
         }
         // Publishes get one answer; deliveries of a pull come to the same subject.
         let Some((_, asked)) = clients.asked.get(&o.to) else { return Ok(()) };

@@ -310,7 +310,7 @@ impl World {
             Request::Ack { subject, payload, .. } => {
                 let ends = payload.is_empty() || *payload == "+ACK" || *payload == "+TERM";
                 if let Some(a) = AckSubject::parse(subject).filter(|_| ends) {
-                    oracle.ack_sent(&String::from_utf8_lossy(a.consumer), a.sseq);
+                    oracle.ack_sent(&String::from_utf8_lossy(a.consumer), a.stream_seq);
                 }
             }
             _ => {}

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod config;
 pub mod consumer;
+pub mod decimal;
 pub mod duration;
 pub mod effect;
 pub mod error;

@@ -180,7 +180,7 @@ advisory! {
         /// It is paused.
         paused: bool = "paused",
         /// Until when.
-        pause_until: Time = "pause_until",
+        pause_until: Option<Time> = "pause_until" omit,
         /// Domain.
         domain: String = "domain" omit,
     }
@@ -253,7 +253,7 @@ advisory! {
         stream_seq: u64 = "stream_seq",
         /// Deliveries.
         deliveries: u64 = "deliveries",
-        /// The client's words, or one of the reasons below.
+        /// The client's words, or [`TERM_DELETED`].
         reason: String = "reason" omit,
         /// Domain.
         domain: String = "domain" omit,
@@ -262,8 +262,6 @@ advisory! {
 
 /// Reason when a pending message was deleted.
 pub const TERM_DELETED: &str = "Unacknowledged message was deleted";
-/// Reason when a limit removed a pending message.
-pub const TERM_LIMITS: &str = "Message deleted by stream limits";
 
 advisory! {
     /// A client got the pin of a group.
@@ -376,33 +374,5 @@ advisory! {
         batch: String = "batch",
         /// timeout, large, incomplete or unsupported.
         reason: String = "reason",
-    }
-}
-
-advisory! {
-    /// The server has no room left.
-    OutOfStorage, "advisory.v1.server_out_of_space", "ADVISORY.SERVER.OUT_OF_STORAGE" {
-        /// Server.
-        server: String = "server",
-        /// Its id.
-        server_id: String = "server_id",
-        /// Stream that met it.
-        stream: String = "stream" omit,
-        /// Cluster.
-        cluster: String = "cluster",
-        /// Domain.
-        domain: String = "domain" omit,
-    }
-}
-
-advisory! {
-    /// Waiting API requests were dropped.
-    ApiLimitReached, "advisory.v1.api_limit_reached", "ADVISORY.API.LIMIT_REACHED" {
-        /// Server.
-        server: String = "server",
-        /// Domain.
-        domain: String = "domain" omit,
-        /// How many.
-        dropped: i64 = "dropped",
     }
 }

@@ -183,37 +183,6 @@ fn bodies_follow_their_rule() {
 }
 
 #[test]
-fn ack_subjects_of_both_versions() {
-    let v1 = b"$JS.ACK.S.c.1.2.3.1700000000000000001.5";
-    let v2 = b"$JS.ACK._.szMpdrwD.S.c.1.2.3.1700000000000000001.5";
-    for subject in [&v1[..], &v2[..]] {
-        let ack = AckSubject::parse(subject).unwrap();
-        assert_eq!((ack.stream, ack.consumer), (&b"S"[..], &b"c"[..]));
-        assert_eq!((ack.deliveries, ack.stream_seq, ack.consumer_seq), (1, 2, 3));
-        assert_eq!((ack.timestamp, ack.pending), (1_700_000_000_000_000_001, 5));
-        let mut out = BytesMut::new();
-        ack.put(&mut out);
-        assert_eq!(&out[..], subject);
-    }
-    assert!(AckSubject::parse(b"$JS.ACK.d.h.S.c.1.2.3.4.5.rnd.more.and.more").is_some());
-    for bad in [
-        "$JS.ACK.S.c.1.2.3.4",
-        "$JS.ACK.S.c.1.2.3.4.5.6",
-        "$JS.ACK.S.c.1.2.3.4.x",
-        "$JS.ACK.S.c.1.-2.3.4.5",
-        "$JS.ACK.S.c.1.99999999999999999999.3.4.5",
-        "$JS.ACK.S..1.2.3.4.5",
-        "$JS.FC.S.c.x",
-    ] {
-        assert_eq!(AckSubject::parse(bad.as_bytes()), None, "{bad}");
-    }
-    let fc = FlowControlSubject::parse(b"$JS.FC.S.c.aB3x").unwrap();
-    assert_eq!((fc.stream, fc.id, fc.account_hash), (&b"S"[..], &b"aB3x"[..], &b""[..]));
-    assert_eq!(FlowControlSubject::parse(b"$JS.FC.d.h.S.c.x").unwrap().consumer, b"c");
-    assert_eq!(FlowControlSubject::parse(b"$JS.FC.S.c"), None);
-}
-
-#[test]
 fn pull_bodies() {
     let batch = |b: &str| PullRequest::parse(b.as_bytes()).map(|(r, json)| (r.batch, json));
     assert_eq!(batch(""), Ok((1, false)));

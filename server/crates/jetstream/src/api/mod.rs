@@ -1,7 +1,6 @@
 //! The JetStream API as it is spoken on subjects: which endpoint a subject
 //! names, what bodies it takes, and the documents that come back.
 
-pub mod ack;
 pub mod advisory;
 pub mod body;
 pub mod info;
@@ -14,7 +13,6 @@ pub mod subject;
 #[cfg(test)]
 mod api_test;
 
-pub use ack::{AckSubject, FlowControlSubject};
 pub use info::{
     AccountInfo, ApiStats, ClusterInfo, ConsumerInfo, PeerInfo, PriorityGroupState, SequenceInfo,
     SourceInfo, StreamAlternate, StreamInfo, StreamState,

@@ -1,7 +1,7 @@
 //! Answers to publishes (contract/jetstream.md §3), written by hand because
 //! there is one per message.
 
-use super::ack::put_decimal;
+use crate::decimal::put as put_decimal;
 use crate::error::ApiError;
 use crate::json::to_bytes;
 use bytes::{BufMut, BytesMut};

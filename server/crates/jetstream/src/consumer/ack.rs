@@ -1,16 +1,16 @@
 //! Acks, NAKs, TERMs and progress (contract/jetstream.md §1.7, §4.3).
 
+use super::ack_subject::AckSubject;
 use super::leader::Leader;
-use super::reply::AckSubject;
 use super::rules::Rules;
 use super::state::Op;
 use super::{Cx, Wake};
+use crate::api::advisory::TERM_DELETED;
 use crate::config::AckPolicy;
 use crate::duration;
 use crate::effect::Nanos;
 use crate::json::{self, json_struct};
 use bytes::Bytes;
-use std::borrow::Cow;
 
 json_struct! {
     /// Options of `-NAK`.
@@ -32,7 +32,7 @@ impl Leader {
         self.last_activity = cx.now;
         self.idle_floor = 0;
         // Beyond what was delivered: not ours (yet), no answer.
-        if a.sseq == 0 || a.sseq > self.live.delivered.stream {
+        if a.stream_seq == 0 || a.stream_seq > self.live.delivered.stream {
             return match payload.strip_prefix(b"+NXT") {
                 Some(rest) => self.pull(r, cx, reply.clone(), rest),
                 None => Wake::NO,
@@ -45,7 +45,7 @@ impl Leader {
                 Wake { deliver: full, delete: false }
             }
             b"+WPI" => {
-                self.progress(r, cx, a.sseq);
+                self.progress(r, cx, a.stream_seq);
                 Wake::NO
             }
             _ if payload.starts_with(b"+NXT") => {
@@ -59,8 +59,7 @@ impl Leader {
             _ if payload.starts_with(b"+TERM") => {
                 let reason = payload.get(5..).unwrap_or_default().trim_ascii();
                 self.acked(r, cx, a, false);
-                let reason = String::from_utf8_lossy(reason);
-                self.terminated_advisory(r, cx, a.sseq, a.dseq, a.deliveries, reason);
+                self.terminated_advisory(r, cx, a.stream_seq, a.consumer_seq, a.deliveries, reason);
                 Wake { deliver: full, delete: false }
             }
             // Unknown payloads are confirmed as well.
@@ -76,15 +75,17 @@ impl Leader {
                 if sample {
                     self.sample(r, cx, a);
                 }
-                let known = self.live.pending.contains_key(&a.sseq)
-                    || self.live.redelivered.contains_key(&a.sseq);
+                let known = self.live.pending.contains_key(&a.stream_seq)
+                    || self.live.redelivered.contains_key(&a.stream_seq);
                 if known {
-                    self.op(r, Op::Ack { first: a.sseq, n: 1 });
-                    self.queued.remove(&a.sseq);
+                    self.op(r, Op::Ack { first: a.stream_seq, n: 1 });
+                    self.queued.remove(&a.stream_seq);
                     self.last_ack = Some(cx.now);
                 }
             }
-            AckPolicy::All | AckPolicy::FlowControl => self.ack_up_to(r, cx, a.dseq, a.sseq),
+            AckPolicy::All | AckPolicy::FlowControl => {
+                self.ack_up_to(r, cx, a.consumer_seq, a.stream_seq)
+            }
             AckPolicy::None => {}
         }
         self.trim_deadlines(r);
@@ -108,28 +109,28 @@ impl Leader {
     }
 
     fn nak(&mut self, r: &Rules, cx: &mut Cx<'_>, a: &AckSubject<'_>, options: &[u8]) -> Wake {
-        let known = self.live.pending.contains_key(&a.sseq);
+        let known = self.live.pending.contains_key(&a.stream_seq);
         let (floor, last) = (self.live.ack_floor.consumer, self.live.delivered.consumer);
-        if !known || a.dseq <= floor || a.dseq > last {
+        if !known || a.consumer_seq <= floor || a.consumer_seq > last {
             return Wake::NO;
         }
         self.nak_advisory(r, cx, a);
-        let wait = r.wait(self.live.deliveries(a.sseq));
+        let wait = r.wait(self.live.deliveries(a.stream_seq));
         if let Some(delay) = nak_delay(options) {
-            self.queued.remove(&a.sseq);
+            self.queued.remove(&a.stream_seq);
             let due = cx.now.saturating_add(delay);
             // The wait of this delivery ends when the delay does.
-            self.op(r, Op::Touch { seq: a.sseq, ts: due.saturating_sub(wait) });
+            self.op(r, Op::Touch { seq: a.stream_seq, ts: due.saturating_sub(wait) });
             if wait > 0 {
-                self.rearm(r, a.sseq);
+                self.rearm(r, a.stream_seq);
                 return Wake { deliver: false, delete: false };
             }
         }
-        if self.queued.insert(a.sseq) {
-            self.redeliver.push_back(a.sseq);
+        if self.queued.insert(a.stream_seq) {
+            self.redeliver.push_back(a.stream_seq);
             if wait > 0 {
                 // A new leader shall redeliver it at once, too.
-                self.op(r, Op::Touch { seq: a.sseq, ts: cx.now.saturating_sub(wait) });
+                self.op(r, Op::Touch { seq: a.stream_seq, ts: cx.now.saturating_sub(wait) });
             }
         }
         Wake::DELIVER
@@ -139,8 +140,8 @@ impl Leader {
     pub fn terminate_removed(&mut self, r: &Rules, cx: &mut Cx<'_>, seq: u64) {
         let deliveries = self.live.deliveries(seq);
         if let Some(p) = self.live.pending.get(&seq) {
-            let (dseq, reason) = (p.dseq, "Unacknowledged message was deleted");
-            self.terminated_advisory(r, cx, seq, dseq, deliveries, Cow::Borrowed(reason));
+            let (dseq, reason) = (p.dseq, TERM_DELETED.as_bytes());
+            self.terminated_advisory(r, cx, seq, dseq, deliveries, reason);
         }
         self.op(r, Op::Ack { first: seq, n: 1 });
         self.queued.remove(&seq);

@@ -215,7 +215,7 @@ impl Leader {
     fn drop_payload(&mut self, out: &mut Outgoing) {
         let len = std::mem::take(&mut out.payload).len() as u64;
         let buf = self.replies.room(20);
-        super::reply::put_number(buf, len);
+        crate::decimal::put(buf, len);
         let value = buf.split().freeze();
         let buf = self.replies.room(out.headers.len() + 64);
         out.headers = status::with_field(&out.headers, "Nats-Msg-Size", &value, buf);

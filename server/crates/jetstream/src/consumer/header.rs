@@ -1,6 +1,6 @@
 //! Fields of a raw header block.
 
-use super::reply::number;
+use crate::decimal::parse as number;
 
 /// The number in the first field called `name`.
 pub(super) fn number_field(headers: &[u8], name: &str) -> Option<u64> {

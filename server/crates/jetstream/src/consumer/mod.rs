@@ -29,6 +29,7 @@ use bytes::{Bytes, BytesMut};
 use gust_storage::store::{Removed, StreamStore};
 
 mod ack;
+mod ack_subject;
 mod advisory;
 mod checkpoint;
 mod deadline;
@@ -68,11 +69,12 @@ mod push_test;
 #[cfg(test)]
 mod start_test;
 
+pub use ack_subject::AckSubject;
 pub use delta::FormatError;
 pub use info::{GroupInfo, InfoData};
 use leader::Leader;
 pub use pin::UnpinError;
-pub use reply::{AckSubject, account_hash};
+pub use reply::account_hash;
 use rules::Rules;
 pub use start::{ResetError, start_delta};
 pub use state::{ConsumerState, Pending, Position, Ranges, SkipList};

@@ -65,7 +65,7 @@ fn check(w: &World) {
 
 fn sequences(out: &[Effect]) -> impl Iterator<Item = u64> + '_ {
     out.iter().filter_map(|e| match e {
-        Effect::Publish(o) => Some(super::AckSubject::parse(&o.reply)?.sseq),
+        Effect::Publish(o) => Some(super::AckSubject::parse(&o.reply)?.stream_seq),
         _ => None,
     })
 }

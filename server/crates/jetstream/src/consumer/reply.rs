@@ -2,6 +2,7 @@
 //! written without formatting machinery because every delivery needs one.
 
 use super::StreamFacts;
+use crate::decimal::put as put_number;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Grown in steps of this many bytes; parts are split off as replies.
@@ -78,21 +79,6 @@ impl Replies {
     }
 }
 
-/// Appends a decimal number.
-pub fn put_number(out: &mut BytesMut, mut v: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (v % 10) as u8;
-        v /= 10;
-        if v == 0 {
-            break;
-        }
-    }
-    out.put_slice(&digits[at..]);
-}
-
 /// Appends `n` base62 characters made from `random`.
 pub fn put_random(out: &mut BytesMut, mut random: u64, n: usize) {
     for _ in 0..n {
@@ -111,64 +97,10 @@ pub fn account_hash(account: &[u8]) -> [u8; 8] {
     out
 }
 
-/// The fields of an ack's subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AckSubject<'a> {
-    /// Stream name.
-    pub stream: &'a [u8],
-    /// Consumer name.
-    pub consumer: &'a [u8],
-    /// How often the message had been delivered.
-    pub deliveries: u64,
-    /// Stream sequence.
-    pub sseq: u64,
-    /// Delivery sequence.
-    pub dseq: u64,
-}
-
-impl<'a> AckSubject<'a> {
-    /// Reads both forms: 9 tokens, or 11 and more.
-    pub fn parse(subject: &'a [u8]) -> Option<Self> {
-        let mut tokens = [&b""[..]; 12];
-        let mut n = 0;
-        for t in subject.split(|b| *b == b'.') {
-            if let Some(slot) = tokens.get_mut(n) {
-                *slot = t;
-            }
-            n += 1;
-        }
-        if tokens[0] != b"$JS" || tokens[1] != b"ACK" {
-            return None;
-        }
-        let [stream, consumer, deliveries, sseq, dseq, ..] = match n {
-            9 => tokens[2..].first_chunk::<7>()?,
-            11.. => tokens[4..].first_chunk::<7>()?,
-            _ => return None,
-        };
-        Some(AckSubject {
-            stream,
-            consumer,
-            deliveries: number(deliveries)?,
-            sseq: number(sseq)?,
-            dseq: number(dseq)?,
-        })
-    }
-}
-
-/// A decimal number without sign.
-pub fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 20 {
-        return None;
-    }
-    text.iter().try_fold(0u64, |v, b| {
-        let digit = b.checked_sub(b'0').filter(|d| *d < 10)?;
-        v.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consumer::AckSubject;
 
     fn facts(v2: bool) -> StreamFacts {
         StreamFacts { ack_v2: v2, account: Bytes::from_static(b"$G"), ..StreamFacts::named("S") }
@@ -185,24 +117,8 @@ mod tests {
             assert_eq!(got, text);
             let a = AckSubject::parse(&got).unwrap();
             assert_eq!((a.stream, a.consumer), (&b"S"[..], &b"c"[..]));
-            assert_eq!((a.deliveries, a.sseq, a.dseq), (2, u64::MAX, 3));
+            assert_eq!((a.deliveries, a.stream_seq, a.consumer_seq), (2, u64::MAX, 3));
+            assert_eq!((a.timestamp, a.pending), (1_700_000_000_000_000_001, 0));
         }
-    }
-
-    #[test]
-    fn odd_subjects_are_refused() {
-        for bad in [
-            "",
-            "$JS.ACK",
-            "$JS.ACK.S.c.1.2.3.4",
-            "$JS.ACK.S.c.1.2.3.4.5.6",
-            "$JS.ACK.S.c.x.2.3.4.5",
-            "$JS.ACK.S.c.1.-2.3.4.5",
-            "$JS.ACK.S.c.1.99999999999999999999.3.4.5",
-            "a.b.S.c.1.2.3.4.5",
-        ] {
-            assert_eq!(AckSubject::parse(bad.as_bytes()), None, "{bad}");
-        }
-        assert!(AckSubject::parse(b"$JS.ACK._.h.S.c.1.2.3.4.5.x.y.z").is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Status messages: header blocks without payload (contract/jetstream.md §4.4).
 //! Clients match these texts; change nothing here without looking there.
 
-use super::reply::put_number;
+use crate::decimal::put as put_number;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// `404 No Messages`

@@ -130,7 +130,7 @@ pub fn put(out: &mut BytesMut, key: &[u8], value: &[u8]) {
 pub fn put_number(out: &mut BytesMut, key: &[u8], n: u64) {
     out.put_slice(key);
     out.put_slice(b": ");
-    crate::api::ack::put_decimal(out, n);
+    crate::decimal::put(out, n);
     out.put_slice(b"\r\n");
 }
 

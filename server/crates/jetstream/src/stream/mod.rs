@@ -47,7 +47,6 @@ mod manage;
 mod origin;
 mod publish;
 mod read;
-mod restore;
 mod rules;
 pub mod schedule;
 mod source;
@@ -79,7 +78,6 @@ pub use from_backup::Restoring;
 use lead::Leading;
 pub use manage::Purge;
 pub use read::is_public;
-pub use restore::RestoredConsumer;
 use rules::Rules;
 
 /// What a stream is besides its configuration; never changes.

@@ -5,11 +5,11 @@
 use super::Cx;
 use super::consumers::mix;
 use super::headers;
-use crate::api::AckSubject;
 use crate::config::names::short_hash;
 use crate::config::{
     AckPolicy, ConsumerAction, ConsumerConfig, CreateConsumerRequest, DeliverPolicy, StreamSource,
 };
+use crate::consumer::AckSubject;
 use crate::duration::SECOND;
 use crate::effect::{Effect, Nanos, Outgoing};
 use crate::error::ApiError;

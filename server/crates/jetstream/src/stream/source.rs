@@ -193,7 +193,7 @@ fn source_header(index: &str, seq: u64, subject: &[u8], identity: &str) -> Bytes
     let mut out = BytesMut::with_capacity(index.len() + subject.len() + identity.len() + 24);
     out.put_slice(name.as_bytes());
     out.put_u8(b' ');
-    crate::api::ack::put_decimal(&mut out, seq);
+    crate::decimal::put(&mut out, seq);
     out.put_u8(b' ');
     out.put_slice(rest.as_bytes());
     out.put_u8(b' ');
