@@ -43,6 +43,11 @@ seeds() {
     seed jetstream_json c
   printf '\6$JS.API.CONSUMER.CREATE.S.c.a.b' | seed jetstream_json e
   printf '\7$JS.ACK.S.c.1.2.3.4.5' | seed jetstream_json a
+  key=UAY3LBL6YRMAS4RFMHQ4AJEHGP6AMUSPXNKNEL37HMJPLCY2BXLIT3FP
+  printf '\1{"iss":"ISSUER","sub":"%s","iat":1,"nats":{"type":"user","version":2,"subs":-1,"pub":{"allow":["a"]},"src":["10.0.0.0/8"],"times":[{"start":"08:00:00","end":"17:00:00"}],"times_location":"Europe/Berlin"}}' "$key" | seed jwt 1
+  printf '\0{"iss":"ISSUER","sub":"ACBR4YX6E6ETK7OS2YJPX7NZZT2AOEXSLUL5EOT7S37PYB3LMBJ3S7VH","nats":{"type":"account","version":2,"limits":{"exports":-1,"tiered_limits":{"R1":{"disk_storage":9}}},"exports":[{"subject":"a.*","type":"service"}],"signing_keys":[{"kind":"user_scope","key":"A","template":{}}],"mappings":{"a":[{"subject":"b"}]}}}' | seed jwt 2
+  printf '\3{"iss":"ISSUER","sub":"%s","type":"user","tags":[],"nats":{"src":"10.0.0.0/8"}}' "$key" | seed jwt 3
+  printf '%s\nAAAA' "$key" | seed nkey 1
   printf '\20\0{"a":1}' | seed record_frames 1
   for n in 1 2; do
     cat server/crates/jetstream/fixtures/snapshot/v$n-file.s2 | seed "snapshot_v$n" 1

@@ -6,11 +6,13 @@
 //! stands in the way the target computes it.
 
 mod disk;
+mod identity;
 mod stream;
 mod text;
 mod wire;
 
 pub use disk::{block_file, index_checkpoint, record_frames, wal_open};
+pub use identity::{jwt, nkey};
 pub use stream::{consumer_delta, snapshot_v1, snapshot_v2, stream_log};
 pub use text::{config, connect_json, jetstream_json};
 pub use wire::{client_parser, headers, s2_stream};

@@ -10,8 +10,10 @@ mod authenticate;
 mod authenticate_test;
 pub mod decision;
 pub mod exchange;
+pub mod jwt;
 pub mod login;
 pub mod nkey;
+pub mod operator;
 mod patterns;
 pub mod permissions;
 #[cfg(test)]

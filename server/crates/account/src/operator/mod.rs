@@ -1,0 +1,3 @@
+//! Operator mode: logins decided by tokens (contract/core.md §4.4).
+
+pub mod conditions;
