@@ -6,6 +6,7 @@ pub mod account;
 pub mod client;
 pub mod client_registry;
 pub mod clock;
+pub mod command_line;
 pub mod connection;
 pub mod files;
 pub mod identity;

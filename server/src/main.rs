@@ -2,7 +2,7 @@
 //! does (contract/core.md §3).
 
 use gust_config::cli::{self, CliOutcome};
-use gust_server::run;
+use gust_server::{command_line, run};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         .and_then(|n| n.to_str())
         .unwrap_or("gust")
         .to_owned();
-    let args: Vec<String> = args.collect();
+    let args = command_line::take(&argv0, args.collect());
     match cli::parse(&program, args) {
         CliOutcome::Print { stdout, stderr, exit } => {
             let _ = std::io::stdout().write_all(stdout.as_bytes());
