@@ -60,6 +60,13 @@ seeds() {
   printf '\1\12\1\7\0\0\0\0\0\0\0\0\2\31\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0S.a\7\11\1\1\0\0\0\0\0\0\0' |
     seed stream_log 1
   printf '\0\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\1' | seed consumer_delta 1
+  # every check on; the RFC's key
+  printf '\37GET /x/mqtt HTTP/1.1\r\nHost: a.b\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nOrigin: http://a.b\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nUser-Agent: Mozilla/5.0\r\nCookie: u=x\r\nX-Forwarded-For: 1.2.3.4\r\nNats-No-Masking: true\r\n\r\n' |
+    seed websocket_upgrade 1
+  # masked, compressed "Hello" in two frames around a ping, then a close
+  printf '\3\102\203\0\0\0\0\362\110\315\211\202\1\2\3\4hi\200\204\0\0\0\0\311\311\7\0\210\202\0\0\0\0\3\350' |
+    seed websocket_frames 1
+  printf '\0\202\6PING\r\n\1\3abc\0\0\200\1d' | seed websocket_frames 2
 }
 seeds
 

@@ -9,10 +9,12 @@ mod disk;
 mod identity;
 mod stream;
 mod text;
+mod websocket;
 mod wire;
 
 pub use disk::{block_file, index_checkpoint, record_frames, wal_open};
 pub use identity::{jwt, nkey};
 pub use stream::{consumer_delta, snapshot_v1, snapshot_v2, stream_log};
 pub use text::{config, connect_json, jetstream_json};
+pub use websocket::{websocket_frames, websocket_upgrade};
 pub use wire::{client_parser, headers, s2_stream};

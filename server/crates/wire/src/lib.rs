@@ -5,7 +5,8 @@
 //! - [`info`], [`connect`]: the two JSON documents of the handshake,
 //! - [`headers`]: the header block of a message,
 //! - [`s2`]: S2 stream framing (backups, compressed leafnodes and routes),
-//! - [`nuid`]: unique tokens for inboxes and ids.
+//! - [`nuid`]: unique tokens for inboxes and ids,
+//! - [`websocket`]: the upgrade, frames and compression.
 
 pub mod client;
 pub mod connect;
@@ -13,3 +14,4 @@ pub mod headers;
 pub mod info;
 pub mod nuid;
 pub mod s2;
+pub mod websocket;

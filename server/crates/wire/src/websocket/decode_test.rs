@@ -1,0 +1,241 @@
+//! Frames in any pieces give the same bytes and events; what breaks the rules is
+//! found at the first byte that shows it.
+
+use super::super::deflate::Deflater;
+use super::*;
+use proptest::prelude::*;
+
+/// One masked frame.
+fn frame(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
+    let mut out = vec![first];
+    match payload.len() {
+        n @ 0..=125 => out.push(MASK | n as u8),
+        n @ 126..=0xFFFF => {
+            out.push(MASK | 126);
+            out.extend_from_slice(&(n as u16).to_be_bytes());
+        }
+        n => {
+            out.push(MASK | 127);
+            out.extend_from_slice(&(n as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&key);
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k));
+    out
+}
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Bytes(Vec<u8>),
+    Ping(Vec<u8>),
+    Close(Option<(u16, String)>),
+}
+
+const RULES: Rules = Rules { masked: true, compress: true };
+const ROOM: Room = Room { output: 1 << 20, inflated: 1 << 20 };
+
+/// Feeds `input` in pieces of `split` bytes.
+fn decode(rules: Rules, input: &[u8], split: usize, room: Room) -> Result<Vec<Event>, FrameError> {
+    let mut decoder = Decoder::new(rules);
+    let mut pool = Inflaters::default();
+    let mut events = Vec::new();
+    let mut out = BytesMut::new();
+    for piece in input.chunks(split.max(1)) {
+        let mut rest = piece;
+        loop {
+            let (used, step) = decoder.step(rest, &mut out, room, &mut pool)?;
+            assert!(out.len() <= room.output);
+            rest = &rest[used..];
+            if !out.is_empty() {
+                match events.last_mut() {
+                    Some(Event::Bytes(all)) => all.extend_from_slice(&out),
+                    _ => events.push(Event::Bytes(out.to_vec())),
+                }
+            }
+            let was_empty = out.is_empty();
+            out.clear();
+            match step {
+                Step::NeedInput => break assert!(rest.is_empty()),
+                Step::OutputFull => assert!(!was_empty, "stuck"),
+                Step::Ping(p) => events.push(Event::Ping(p.payload().to_vec())),
+                Step::Close(c) => {
+                    events.push(Event::Close(c.map(|(code, text)| (code.number(), text))));
+                    return Ok(events);
+                }
+            }
+        }
+    }
+    Ok(events)
+}
+
+fn error(rules: Rules, input: &[u8]) -> FrameError {
+    // All errors show in the last byte given, no earlier.
+    let before = decode(rules, &input[..input.len() - 1], 1, ROOM);
+    assert!(before.is_ok(), "{before:?}");
+    let bytewise = decode(rules, input, 1, ROOM).unwrap_err();
+    assert_eq!(decode(rules, input, usize::MAX, ROOM), Err(bytewise));
+    bytewise
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    parts: Vec<Vec<u8>>,
+    ping: Option<Vec<u8>>,
+    compressed: bool,
+    text: bool,
+    key: [u8; 4],
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    (
+        prop::collection::vec(prop::collection::vec(0u8..5, 0..700), 1..4),
+        prop::option::of(prop::collection::vec(any::<u8>(), 0..126)),
+        any::<bool>(),
+        any::<bool>(),
+        any::<[u8; 4]>(),
+    )
+        .prop_map(|(parts, ping, compressed, text, key)| Sent {
+            parts,
+            ping,
+            compressed,
+            text,
+            key,
+        })
+}
+
+proptest! {
+    #[test]
+    fn any_split_gives_the_same(
+        messages in prop::collection::vec(sent(), 0..6),
+        split in 1usize..300,
+        output in 1usize..900,
+    ) {
+        let mut wire = Vec::new();
+        let mut bytes = Vec::new();
+        let mut pings = Vec::new();
+        for m in &messages {
+            let mut parts = m.parts.clone();
+            bytes.extend(parts.concat());
+            if m.compressed {
+                let mut packed = Vec::new();
+                let whole = parts.concat();
+                Deflater::default().message(&whole, &mut packed);
+                parts = packed.chunks(packed.len() / m.parts.len() + 1).map(<[u8]>::to_vec).collect();
+            }
+            let last = parts.len() - 1;
+            for (i, part) in parts.iter().enumerate() {
+                let mut first = if i == last { FIN } else { 0 };
+                if i == 0 {
+                    first |= if m.text { TEXT } else { BINARY };
+                    first |= if m.compressed { RSV1 } else { 0 };
+                }
+                wire.extend(frame(first, part, m.key));
+                if let Some(ping) = &m.ping {
+                    wire.extend(frame(FIN | PING, ping, m.key));
+                    wire.extend(frame(FIN | PONG, ping, m.key));
+                    pings.push(ping.clone());
+                }
+            }
+        }
+        wire.extend(frame(FIN | CLOSE, b"\x03\xE8bye", [9, 8, 7, 6]));
+        let events = decode(RULES, &wire, split, Room { output, ..ROOM }).unwrap();
+        let (mut got, mut got_pings, mut closed) = (Vec::new(), Vec::new(), 0);
+        for e in events {
+            match e {
+                Event::Bytes(b) => got.extend(b),
+                Event::Ping(p) => got_pings.push(p),
+                Event::Close(c) => {
+                    prop_assert_eq!(c, Some((1000, "bye".to_owned())));
+                    closed += 1;
+                }
+            }
+        }
+        prop_assert_eq!(got, bytes);
+        prop_assert_eq!(got_pings, pings);
+        prop_assert_eq!(closed, 1);
+    }
+
+    #[test]
+    fn junk_is_an_error_or_bytes(
+        junk in prop::collection::vec(any::<u8>(), 0..400),
+        split in 1usize..50,
+    ) {
+        let room = Room { output: 100, inflated: 5000 };
+        let whole = decode(RULES, &junk, usize::MAX, room);
+        let pieces = decode(RULES, &junk, split, room);
+        // Which error a damaged compressed message shows depends on the split.
+        match (whole, pieces) {
+            (Err(_), Err(_)) => {}
+            (whole, pieces) => prop_assert_eq!(whole, pieces),
+        }
+    }
+}
+
+#[test]
+fn broken_rules() {
+    use FrameError as E;
+    let key = [0; 4];
+    let hello = frame(BINARY, b"hel", key);
+    for (expected, tail) in [
+        (E::ReservedBit, &[FIN | 0x20 | BINARY][..]),
+        (E::ReservedBit, &[FIN | 0x10 | BINARY]),
+        (E::MaskMissing, &[FIN | PING, 5]),
+        (E::UnknownOpcode(3), &[FIN | 3]),
+        (E::UnknownOpcode(11), &[FIN | 11]),
+        (E::BadControl, &[PING]),
+        (E::BadControl, &[FIN | RSV1 | CLOSE]),
+        (E::BadControl, &[FIN | PING, MASK | 126]),
+        (E::MessageInMessage, &[FIN | BINARY]),
+        (E::BadContinuation, &[FIN | RSV1]),
+        (E::BadCloseCode, &[FIN | CLOSE, MASK | 1, 0, 0, 0, 0, 3]),
+        (E::BadCloseCode, &[FIN | CLOSE, MASK | 2, 0, 0, 0, 0, 3, 0xED]),
+        (E::BadLength, &[0, MASK | 127, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        let input = [&hello[..], tail].concat();
+        assert_eq!(error(RULES, &input), expected, "{tail:x?}");
+    }
+    assert_eq!(error(RULES, &[FIN]), E::BadContinuation);
+    let plain = Rules { compress: false, ..RULES };
+    assert_eq!(error(plain, &[FIN | RSV1 | TEXT]), E::NotNegotiated);
+}
+
+#[test]
+fn close_frames() {
+    let close = |payload: &[u8]| {
+        let events = decode(RULES, &frame(FIN | CLOSE, payload, [1, 2, 3, 4]), 1, ROOM).unwrap();
+        let [Event::Close(c)] = &events[..] else { panic!("{events:?}") };
+        c.clone()
+    };
+    assert_eq!(close(b""), None);
+    assert_eq!(close(b"\x03\xE9"), Some((1001, String::new())));
+    assert_eq!(close(b"\x0f\xA0own"), Some((4000, "own".to_owned())));
+    assert_eq!(close(b"\x03\xE8\xFF").unwrap().0, 1007);
+}
+
+#[test]
+fn no_masking_takes_both_kinds() {
+    let rules = Rules { masked: false, compress: false };
+    let mut wire = vec![FIN | BINARY, 2, b'h', b'i'];
+    wire.extend(frame(FIN | BINARY, b" you", [1, 2, 3, 4]));
+    assert_eq!(decode(rules, &wire, 1, ROOM), Ok(vec![Event::Bytes(b"hi you".to_vec())]));
+}
+
+#[test]
+fn a_large_message_needs_no_more_room_than_offered() {
+    let payload = vec![42u8; 300_000];
+    let mut packed = Vec::new();
+    Deflater::default().message(&payload, &mut packed);
+    for wire in [
+        frame(FIN | BINARY, &payload, [1, 2, 3, 4]),
+        frame(FIN | RSV1 | BINARY, &packed, [1, 2, 3, 4]),
+    ] {
+        let room = Room { output: 1000, inflated: payload.len() };
+        assert_eq!(decode(RULES, &wire, 5000, room), Ok(vec![Event::Bytes(payload.clone())]));
+    }
+    let wire = frame(FIN | RSV1 | BINARY, &packed, [1, 2, 3, 4]);
+    let room = Room { output: 1000, inflated: payload.len() - 1 };
+    assert_eq!(
+        decode(RULES, &wire, 5000, room),
+        Err(FrameError::Inflate(InflateError::TooBig(payload.len() - 1)))
+    );
+}
