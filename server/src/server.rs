@@ -7,6 +7,7 @@ use crate::client_registry::Registry;
 use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::identity::ServerKeys;
+use crate::passwords::Passwords;
 use crate::shard::Shard;
 use crate::shard::mailbox::{Call, Mail, Mailbox};
 use crate::stats::Stats;
@@ -50,6 +51,8 @@ pub struct Server {
     pub accounts: Accounts,
     /// Totals.
     pub stats: Stats,
+    /// Password checks that wait for a worker.
+    pub passwords: Passwords,
     /// Connections.
     pub clients: Registry,
     /// JetStream, if it is on.
@@ -117,6 +120,8 @@ impl Server {
             rules: ArcSwap::from_pointee(rules),
             accounts,
             stats: Stats::default(),
+            // Half of the cores: the other half keeps serving.
+            passwords: Passwords::new(shards / 2),
             jetstream: std::sync::OnceLock::new(),
             listening: std::sync::OnceLock::new(),
             http_requests: parking_lot::Mutex::default(),

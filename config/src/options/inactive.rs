@@ -17,7 +17,6 @@ impl Options {
             ("operator", self.is_operator_mode()),
             ("resolver", self.trust.resolver.is_some()),
             ("auth_callout", self.authorization.auth_callout.is_some()),
-            ("proxies", !self.proxies.is_empty()),
             ("proxy_protocol", self.proxy_protocol),
             ("ocsp", self.ocsp.as_ref().is_some_and(|o| o.mode != OcspMode::Never)),
             ("ocsp_cache", self.ocsp_cache.is_some()),

@@ -2,11 +2,13 @@
 
 use super::pending::{PasswordCheck, PendingLogin};
 use super::session::{Session, Stop};
+use crate::account::AccountState;
 use crate::clock;
 use crate::connection::reason::CloseReason;
-use gust_account::{AuthDecision, Identity, Login};
+use gust_account::{AuthDecision, Identity, Login, RefusalReason};
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Session {
@@ -14,8 +16,10 @@ impl Session {
     /// `no_auth_user`.
     pub fn login_without_connect(&mut self) {
         let accounts = self.shard.server.rules.load();
-        if let AuthDecision::Accept(identity) = accounts.authenticate(&Login::default()) {
-            self.bind(identity);
+        if let AuthDecision::Accept(identity) = accounts.authenticate(&Login::default())
+            && let Some(account) = self.room_in(&identity)
+        {
+            self.bind(identity, account);
         }
     }
 
@@ -61,23 +65,37 @@ impl Session {
             jwt: &connect.jwt,
             sig: &connect.sig,
             nonce: self.nonce.as_deref().unwrap_or_default(),
+            proxy_sig: &connect.proxy_sig,
             now: clock::now(),
             peer: Some(self.client.addr.ip()),
             ..Login::default()
         };
         let rules = self.shard.server.rules.load_full();
-        let pending = match rules.authenticate(&login) {
-            AuthDecision::Accept(identity) => return self.accepted(identity),
+        let decision = rules.authenticate(&login);
+        self.presented = Some(connect);
+        self.follow(decision)
+    }
+
+    /// Does what was decided about the login.
+    pub fn follow(&mut self, decision: AuthDecision) -> Option<Stop> {
+        let pending = match decision {
+            AuthDecision::Accept(identity) => {
+                self.presented = None;
+                return self.accepted(identity);
+            }
             AuthDecision::Refuse(refusal) => {
-                return Some(Stop::Close(self.refused(&refusal.reason.to_string())));
+                let text = refusal.reason.to_string();
+                let _ = self.refused(&text);
+                return Some(Stop::Close(match refusal.reason {
+                    RefusalReason::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
+                    RefusalReason::ProxyRequired(_) => CloseReason::ProxyRequired,
+                    _ => CloseReason::AuthenticationFailure,
+                }));
             }
             AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
                 PendingLogin::Password(PasswordCheck { hash, candidate, then, otherwise })
             }
-            AuthDecision::FetchAccount { id } => {
-                self.presented = Some(connect);
-                PendingLogin::FetchAccount { id }
-            }
+            AuthDecision::FetchAccount { id } => PendingLogin::FetchAccount { id },
         };
         Some(Stop::Login(Box::new(pending)))
     }
@@ -107,19 +125,15 @@ impl Session {
 
     /// Lets the client in as `identity`, unless its account is full.
     pub fn accepted(&mut self, identity: Identity) -> Option<Stop> {
-        if let Some(limit) = identity.account.limits.max_connections {
-            let account = self.shard.server.accounts.get_or_make(&identity.account.name);
-            let already = self.account.as_ref().is_some_and(|a| a.name == account.name);
-            if !already && account.connections.load(Relaxed) >= limit {
-                self.send(|out| ErrText::MaximumAccountConnections.put_line(out));
-                return Some(Stop::Close(CloseReason::MaxAccountConnectionsExceeded));
-            }
-        }
+        let Some(account) = self.room_in(&identity) else {
+            self.send(|out| ErrText::MaximumAccountConnections.put_line(out));
+            return Some(Stop::Close(CloseReason::MaxAccountConnectionsExceeded));
+        };
         // A second CONNECT drops all subscriptions (2.14).
         if self.account.is_some() && !self.subs.is_empty() {
             self.drop_subscriptions();
         }
-        self.bind(identity);
+        self.bind(identity, account);
         if self.verbose {
             self.send(|out| out.extend_from_slice(b"+OK\r\n"));
         }
@@ -127,20 +141,31 @@ impl Session {
         None
     }
 
-    fn bind(&mut self, identity: Identity) {
-        let server = self.shard.server.clone();
-        let account = server.accounts.get_or_make(&identity.account.name);
+    /// Takes a place among the connections of the identity's account, unless they
+    /// are as many as it may have. Other shards do the same at the same time.
+    fn room_in(&self, identity: &Identity) -> Option<Arc<AccountState>> {
+        let account = self.shard.server.accounts.get_or_make(&identity.account.name);
+        // Logging in again into the same account takes no second place.
+        let already = self.account.as_ref().is_some_and(|a| a.name == account.name);
+        let limit = identity.account.limits.max_connections.filter(|_| !already);
+        let count = &account.connections;
+        let more = |n: i64| limit.is_none_or(|limit| n < limit).then_some(n + 1);
+        count.fetch_update(Relaxed, Relaxed, more).is_ok().then_some(account)
+    }
+
+    /// Binds the client to an account in which it has a place.
+    fn bind(&mut self, identity: Identity, account: Arc<AccountState>) {
         if let Some(old) = self.account.take() {
             old.connections.fetch_sub(1, Relaxed);
             old.book(self.client.traffic(true));
         }
-        account.connections.fetch_add(1, Relaxed);
         account.total_connections.fetch_add(1, Relaxed);
         self.apply_limits(&identity);
         {
             let mut f = self.client.facts.lock();
             identity.name.as_ref().clone_into(&mut f.user);
             identity.account.name.as_ref().clone_into(&mut f.account);
+            identity.proxy.as_deref().unwrap_or_default().clone_into(&mut f.proxy);
         }
         self.rights.set(&self.client, identity.permissions.clone(), self.shard.rng.next());
         self.identity = Some(identity);

@@ -92,6 +92,8 @@ pub struct ClientFacts {
     pub user: String,
     /// Account it is bound to.
     pub account: String,
+    /// Public key of the trusted proxy it came through, or empty.
+    pub proxy: String,
     /// Whether it sent CONNECT (or may act without).
     pub connected: bool,
 }

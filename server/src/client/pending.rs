@@ -3,8 +3,10 @@
 
 use super::session::{Session, Stop};
 use crate::connection::reason::CloseReason;
+use gust_account::AuthDecision;
 use gust_account::decision::Secret;
-use gust_account::{Identity, Refusal};
+use gust_wire::client::ErrText;
+use std::time::Duration;
 
 /// What a login waits for.
 pub enum PendingLogin {
@@ -23,10 +25,10 @@ pub struct PasswordCheck {
     pub hash: Secret,
     /// What the client sent.
     pub candidate: Secret,
-    /// Who it is if they match.
-    pub then: Identity,
-    /// Why it is refused if not.
-    pub otherwise: Refusal,
+    /// What to do if they match.
+    pub then: Box<AuthDecision>,
+    /// What to do if not.
+    pub otherwise: Box<AuthDecision>,
 }
 
 impl Session {
@@ -48,14 +50,64 @@ impl Session {
     }
 
     async fn check_password(&mut self, check: PasswordCheck) -> Option<Stop> {
-        let PasswordCheck { hash, candidate, then, otherwise } = check;
-        let matches = tokio::task::spawn_blocking(move || {
-            gust_account::secret::bcrypt_matches(&hash.0, &candidate.0)
-        });
-        if matches.await.unwrap_or(false) {
-            self.accepted(then)
-        } else {
-            Some(Stop::Close(self.refused(&otherwise.reason.to_string())))
+        let server = self.shard.server.clone();
+        let mut ticket = match server.passwords.check(check.hash, check.candidate) {
+            Ok(ticket) => ticket,
+            Err(full) => return Some(Stop::Close(self.refused(&full.to_string()))),
+        };
+        let time = Duration::from_nanos(server.auth_timeout() as u64);
+        let answer = match self.wait_for(&mut ticket.answer, time).await {
+            // What has begun is soon done, and would be done in vain.
+            Ok(None) if ticket.has_started() => {
+                self.wait_for(&mut ticket.answer, Duration::MAX).await
+            }
+            answer => answer,
+        };
+        match answer {
+            Err(reason) => Some(Stop::Close(reason)),
+            Ok(Some(matches)) => {
+                let matches = matches.unwrap_or(false);
+                self.follow(if matches { *check.then } else { *check.otherwise })
+            }
+            Ok(None) => {
+                self.send(|out| ErrText::AuthenticationTimeout.put_line(out));
+                tracing::error!(
+                    "{} - Authentication Timeout: {} logins wait for their bcrypt check; use \
+                     nkeys, a lower bcrypt cost, or a longer authorization timeout",
+                    self.client.label(),
+                    server.passwords.waiting()
+                );
+                Some(Stop::Close(CloseReason::AuthenticationTimeout))
+            }
+        }
+    }
+
+    /// Waits for something a login needs, `None` when the time is up. An error if
+    /// the connection ends before: then nobody needs it any more.
+    async fn wait_for<T>(
+        &self,
+        what: impl Future<Output = T>,
+        time: Duration,
+    ) -> Result<Option<T>, CloseReason> {
+        let client = &self.client;
+        tokio::pin!(what);
+        let up = tokio::time::sleep(time);
+        tokio::pin!(up);
+        let gone = self.gone();
+        tokio::pin!(gone);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut what => return Ok(Some(result)),
+                () = client.signalled() => {
+                    // Other signals are seen to after the login.
+                    if let Some(reason) = client.close_reason() {
+                        return Err(reason);
+                    }
+                }
+                () = &mut gone => return Err(CloseReason::ClientClosed),
+                () = &mut up => return Ok(None),
+            }
         }
     }
 }

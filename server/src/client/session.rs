@@ -33,6 +33,8 @@ const MATCH_CACHE_BYTES: usize = 256 * 1024;
 const PARTIAL_ROOM: usize = 256 * 1024;
 /// Bytes read beyond the end of such an operation.
 const PARTIAL_MORE: usize = 4096;
+/// How often to see whether a peer that waits for its login is still there.
+const GONE_EVERY: Duration = Duration::from_millis(100);
 /// First PING after CONNECT (contract core.md §1.8), ns; up to 20 % is added.
 const FIRST_PING: i64 = 2_000_000_000;
 
@@ -278,6 +280,16 @@ impl Session {
                 }
                 Some(Stop::Login(pending)) => self.settle(*pending).await?,
             }
+        }
+    }
+
+    /// Resolves when the peer has closed its side, which nobody would notice while
+    /// nothing is read. Looks only now and then once bytes wait to be read.
+    pub async fn gone(&self) {
+        while let Ok(ready) = self.socket.ready(Interest::READABLE).await
+            && !ready.is_read_closed()
+        {
+            tokio::time::sleep(GONE_EVERY).await;
         }
     }
 

@@ -211,6 +211,9 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
             put(key, value.as_str().into());
         }
     }
+    if !c.facts.proxy.is_empty() {
+        put("proxy", json!({ "key": c.facts.proxy }));
+    }
     if o.auth {
         if !c.facts.user.is_empty() {
             put("authorized_user", c.facts.user.as_str().into());

@@ -76,6 +76,10 @@ pub async fn varz(server: &Server) -> Value {
     if !o.server_metadata.is_empty() {
         put("metadata", json!(o.server_metadata));
     }
+    if !o.proxies.is_empty() {
+        let keys = o.proxies.iter().map(|key| json!({ "key": key }));
+        put("proxies", json!({ "trusted": keys.collect::<Vec<_>>() }));
+    }
     put("system_account", server.system_account().name.as_str().into());
     losses(s, &mut m);
     m.insert("feature_flags".to_owned(), crate::system::services::feature_flags(&o));

@@ -13,6 +13,8 @@ mod core;
 mod durability;
 mod jetstream;
 mod limits;
+mod logins;
 mod monitoring;
 mod protocol;
+mod proxies;
 mod stores;

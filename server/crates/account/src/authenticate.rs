@@ -1,8 +1,9 @@
 //! Deciding a login (contract/core.md §4.2).
 
 use crate::account::User;
-use crate::decision::{AuthDecision, Identity, Refusal, RefusalReason, Secret};
+use crate::decision::{AuthDecision, Identity, RefusalReason, Secret};
 use crate::login::Login;
+use crate::proxy::came_through;
 use crate::secret;
 use crate::set::{AccountSet, Gate};
 use std::sync::Arc;
@@ -13,9 +14,32 @@ impl AccountSet {
     /// back to `no_auth_user`; presenting none does, except where certificates
     /// name the user.
     pub fn authenticate(&self, login: &Login<'_>) -> AuthDecision {
-        match self.decide(login) {
+        let proxy = match self.proxy_of(login) {
+            Ok(proxy) => proxy,
+            Err(reason) => return refuse(reason),
+        };
+        let login = Login { via_trusted_proxy: proxy.is_some(), ..*login };
+        let mut decision = match self.decide(&login) {
             Ok(decision) => decision,
-            Err(reason) => AuthDecision::Refuse(reason.into()),
+            Err(reason) => self.refuse_slowly(reason, &login),
+        };
+        if let Some(proxy) = proxy {
+            came_through(&mut decision, &proxy);
+        }
+        decision
+    }
+
+    /// A refusal that takes as long as a wrong password: where hashes are in use
+    /// the time must not tell which names exist.
+    fn refuse_slowly(&self, reason: RefusalReason, login: &Login<'_>) -> AuthDecision {
+        match &self.dummy_hash {
+            Some(hash) if !login.user.is_empty() => AuthDecision::CheckPassword {
+                hash: hash.clone(),
+                candidate: Secret(login.pass.to_owned()),
+                then: Box::new(refuse(reason.clone())),
+                otherwise: Box::new(refuse(reason)),
+            },
+            _ => refuse(reason),
         }
     }
 
@@ -137,9 +161,13 @@ fn compare(
         return Ok(AuthDecision::CheckPassword {
             hash: Secret(configured.to_owned()),
             candidate: Secret(candidate.to_owned()),
-            then,
-            otherwise: Refusal::from(wrong),
+            then: Box::new(AuthDecision::Accept(then)),
+            otherwise: Box::new(refuse(wrong)),
         });
     }
     if secret::same(configured, candidate) { Ok(AuthDecision::Accept(then)) } else { Err(wrong) }
+}
+
+fn refuse(reason: RefusalReason) -> AuthDecision {
+    AuthDecision::Refuse(reason.into())
 }

@@ -1,9 +1,9 @@
 //! Logins against configurations, as text.
 
+use crate::nkey::{KeyKind, KeyPair};
 use crate::{AccountError, AccountSet, AuthDecision, ConnectionKind, Login, secret};
-use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use gust_config::{LoadError, Options};
-use ring::signature::{Ed25519KeyPair, KeyPair};
 
 fn options(text: &str) -> Options {
     let mut none =
@@ -19,14 +19,15 @@ fn set(text: &str) -> AccountSet {
 
 /// `account/name` of who was accepted, `bcrypt account/name`, or the reason.
 fn outcome(set: &AccountSet, login: &Login<'_>) -> String {
-    match set.authenticate(login) {
+    said(set.authenticate(login))
+}
+
+fn said(decision: AuthDecision) -> String {
+    match decision {
         AuthDecision::Accept(i) => format!("{}/{}", i.account.name, i.name),
         AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
-            if secret::bcrypt_matches(&hash.0, &candidate.0) {
-                format!("bcrypt {}/{}", then.account.name, then.name)
-            } else {
-                format!("bcrypt {}", otherwise.reason)
-            }
+            let matches = secret::bcrypt_matches(&hash.0, &candidate.0);
+            format!("bcrypt {}", said(if matches { *then } else { *otherwise }))
         }
         AuthDecision::FetchAccount { id } => format!("fetch {id}"),
         AuthDecision::Refuse(r) => {
@@ -56,6 +57,7 @@ const NOBODY: Login<'static> = Login {
     certificate_names: None,
     now: 0,
     peer: None,
+    proxy_sig: "",
     via_trusted_proxy: false,
 };
 
@@ -133,20 +135,17 @@ fn without_credentials() {
 fn kinds_of_connection() {
     let text = "authorization { users = [
         {user: a, password: x, allowed_connection_types: [websocket, STANDARD]},
-        {user: m, password: x, allowed_connection_types: [MQTT]},
-        {user: p, password: x, proxy_required: true} ] }";
+        {user: m, password: x, allowed_connection_types: [MQTT]} ] }";
     let s = set(text);
     let cases = [
-        ("a", ConnectionKind::Standard, false, "$G/a"),
-        ("a", ConnectionKind::Websocket, false, "$G/a"),
-        ("a", ConnectionKind::Mqtt, false, "user \"a\" may not connect as MQTT"),
-        ("m", ConnectionKind::MqttWs, false, "user \"m\" may not connect as MQTT_WS"),
-        ("m", ConnectionKind::Mqtt, false, "$G/m"),
-        ("p", ConnectionKind::Standard, false, "user \"p\" must connect through a trusted proxy"),
-        ("p", ConnectionKind::Standard, true, "$G/p"),
+        ("a", ConnectionKind::Standard, "$G/a"),
+        ("a", ConnectionKind::Websocket, "$G/a"),
+        ("a", ConnectionKind::Mqtt, "user \"a\" may not connect as MQTT"),
+        ("m", ConnectionKind::MqttWs, "user \"m\" may not connect as MQTT_WS"),
+        ("m", ConnectionKind::Mqtt, "$G/m"),
     ];
-    for (name, kind, via_trusted_proxy, want) in cases {
-        let login = Login { kind, via_trusted_proxy, ..user(name, "x") };
+    for (name, kind, want) in cases {
+        let login = Login { kind, ..user(name, "x") };
         assert_eq!(outcome(&s, &login), want);
     }
 }
@@ -164,23 +163,61 @@ fn a_listener_of_its_own() {
     assert_eq!(outcome(&s, &web(user("w", "y"))), "wrong password for user \"w\"");
 }
 
-/// Public nkey text of a user: prefix, key, CRC-16 (XMODEM, little endian).
-fn nkey_text(public: &[u8]) -> String {
-    let mut raw = vec![20 << 3];
-    raw.extend_from_slice(public);
-    let crc = raw.iter().fold(0u16, |crc, &b| {
-        (0..8).fold(crc ^ (u16::from(b) << 8), |c, _| {
-            if c & 0x8000 != 0 { (c << 1) ^ 0x1021 } else { c << 1 }
-        })
-    });
-    raw.extend_from_slice(&crc.to_le_bytes());
-    BASE32_NOPAD.encode(&raw)
+#[test]
+fn proxies() {
+    let proxy = KeyPair::from_random(KeyKind::Cluster, [3; 32]).unwrap();
+    let key = proxy.public();
+    let text = format!(
+        "proxies {{ trusted: [{{key: {key}}}] }}
+        authorization {{ users = [{{user: p, password: x, proxy_required: true}},
+            {{user: a, password: x}}] }}"
+    );
+    let s = set(&text);
+    assert!(s.nonce_required() && s.trusts_proxy(key) && !set("").trusts_proxy(key));
+    let sig = BASE64URL_NOPAD.encode(&proxy.sign(b"n0nce"));
+    let by = |name, proxy_sig, nonce| Login { proxy_sig, nonce, ..user(name, "x") };
+    let untrusted = "the proxy's signature is by none of the keys in proxies.trusted; \
+        add the proxy's key";
+    let direct = "user \"p\" must connect through a trusted proxy, which signs the nonce as \
+        proxy_sig; or take proxy_required away";
+    for (login, want) in [
+        (by("p", "", "n0nce"), direct),
+        (by("p", &sig, "n0nce"), "$G/p"),
+        (by("p", &sig, "other"), untrusted),
+        (by("p", &sig, ""), untrusted),
+        (by("a", "", ""), "$G/a"),
+        (by("a", "rubbish", "n0nce"), untrusted),
+    ] {
+        assert_eq!(outcome(&s, &login), want, "{login:?} {}", login.proxy_sig);
+    }
+    let AuthDecision::Accept(identity) = s.authenticate(&by("a", &sig, "n0nce")) else { panic!() };
+    assert_eq!(identity.proxy.as_deref(), Some(key));
+    // Without trusted keys a signature means nothing.
+    let plain = set("authorization { users = [{user: a, password: x}] }");
+    assert_eq!(outcome(&plain, &by("a", "rubbish", "")), "$G/a");
+    // The block asks it of everybody.
+    let all = set("authorization { proxy_required: true, users = [{user: p, password: x}] }");
+    assert_eq!(outcome(&all, &by("p", "", "")), direct);
+}
+
+#[test]
+fn refusals_take_as_long_for_unknown_users() {
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    let text = format!(
+        "authorization {{ users = [{{user: h, password: \"{hash}\"}}, {{user: p, password: x}}] }}"
+    );
+    let s = set(&text);
+    assert_eq!(outcome(&s, &user("ghost", "secret")), "bcrypt user \"ghost\" is not known");
+    assert_eq!(outcome(&s, &user("p", "y")), "bcrypt wrong password for user \"p\"");
+    assert_eq!(outcome(&s, &user("h", "y")), "bcrypt wrong password for user \"h\"");
+    assert_eq!(outcome(&s, &user("p", "x")), "$G/p");
+    assert_eq!(outcome(&s, &NOBODY), "no credentials were presented");
 }
 
 #[test]
 fn nkeys() {
-    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
-    let key = nkey_text(pair.public_key().as_ref());
+    let pair = KeyPair::from_random(KeyKind::User, [7; 32]).unwrap();
+    let key = pair.public();
     let text = format!(
         "no_auth_user: {key}
         accounts {{ A {{ users: [{{nkey: {key}}}, {{user: u, password: x}}] }} }}"
@@ -188,19 +225,19 @@ fn nkeys() {
     let s = set(&text);
     assert!(s.nonce_required());
     let sign = |nonce: &str| pair.sign(nonce.as_bytes());
-    let url = BASE64URL_NOPAD.encode(sign("n0nce").as_ref());
-    let standard = BASE64.encode(sign("n0nce").as_ref());
-    let other = BASE64URL_NOPAD.encode(sign("other").as_ref());
+    let url = BASE64URL_NOPAD.encode(&sign("n0nce"));
+    let standard = BASE64.encode(&sign("n0nce"));
+    let other = BASE64URL_NOPAD.encode(&sign("other"));
     let good = format!("A/{key}");
     let bad = format!("nonce signature of nkey {key:?} is not valid");
     let login = |nkey, sig, nonce| Login { nkey, sig, nonce, ..Login::default() };
     let cases = [
-        (login(&key, &url, "n0nce"), good.clone()),
-        (login(&key, &standard, "n0nce"), good.clone()),
-        (login(&key, &other, "n0nce"), bad.clone()),
-        (login(&key, "", "n0nce"), bad.clone()),
-        (login(&key, "!!", "n0nce"), bad.clone()),
-        (login(&key, &url, ""), bad),
+        (login(key, &url, "n0nce"), good.clone()),
+        (login(key, &standard, "n0nce"), good.clone()),
+        (login(key, &other, "n0nce"), bad.clone()),
+        (login(key, "", "n0nce"), bad.clone()),
+        (login(key, "!!", "n0nce"), bad.clone()),
+        (login(key, &url, ""), bad),
         (login("UNKNOWN", &url, "n0nce"), "nkey \"UNKNOWN\" is not known".into()),
         (NOBODY, good),
         (user("u", "x"), "A/u".into()),

@@ -13,16 +13,17 @@ pub enum AuthDecision {
     /// Refuse and close.
     Refuse(Refusal),
     /// Compare a bcrypt hash on a worker: it takes tens of milliseconds by
-    /// design. Accept `then` if it matches, else refuse with `otherwise`.
+    /// design. Go on with `then` if it matches, else with `otherwise`.
     CheckPassword {
         /// bcrypt hash.
         hash: Secret,
         /// What the peer sent.
         candidate: Secret,
-        /// Who it is if they match.
-        then: Identity,
+        /// What to do if they match. Where the comparison is only made so that
+        /// a refusal takes as long as for others, this refuses as well.
+        then: Box<AuthDecision>,
         /// What to do if not.
-        otherwise: Refusal,
+        otherwise: Box<AuthDecision>,
     },
     /// The JWT of this account is not loaded: ask the resolver, install what it
     /// gives with the rules, and decide again.
@@ -155,8 +156,14 @@ pub enum RefusalReason {
         kind: &'static str,
     },
     /// It did not come through a trusted proxy.
-    #[error("user {0:?} must connect through a trusted proxy")]
+    #[error(
+        "user {0:?} must connect through a trusted proxy, which signs the nonce as proxy_sig; or \
+         take proxy_required away"
+    )]
     ProxyRequired(String),
+    /// `proxy_sig` is no signature of the nonce by a trusted proxy.
+    #[error("the proxy's signature is by none of the keys in proxies.trusted; add the proxy's key")]
+    ProxyNotTrusted,
 }
 
 impl From<RefusalReason> for Refusal {

@@ -18,6 +18,7 @@ mod patterns;
 pub mod permissions;
 #[cfg(test)]
 mod permissions_test;
+mod proxy;
 pub mod recheck;
 pub mod responses;
 pub mod secret;

@@ -62,7 +62,10 @@ pub struct Login<'a> {
     pub now: i64,
     /// Address of the peer.
     pub peer: Option<std::net::IpAddr>,
-    /// It came through a proxy that signed the nonce with a trusted key.
+    /// Signature of the nonce by a proxy, base64.
+    pub proxy_sig: &'a str,
+    /// It came through a trusted proxy; [`crate::AccountSet::authenticate`] finds
+    /// that out from `proxy_sig`.
     pub via_trusted_proxy: bool,
 }
 

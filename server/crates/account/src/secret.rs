@@ -4,6 +4,9 @@ use crate::nkey;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ring::digest;
 
+/// Salt and digest, made up: no password with this digest is known.
+const DUMMY: &str = "GustGustGustGustGustGu7x5mUEYPwNqeKjRw4uVbLz3HsT1oFdC";
+
 /// Whether a configured password is a bcrypt hash: `$2[abxy]$NN$…`.
 pub fn is_bcrypt(secret: &str) -> bool {
     let b = secret.as_bytes();
@@ -24,6 +27,19 @@ pub fn same(a: &str, b: &str) -> bool {
 /// milliseconds or more. A hash that is none matches nothing.
 pub fn bcrypt_matches(hash: &str, candidate: &str) -> bool {
     bcrypt::verify(candidate, hash).unwrap_or(false)
+}
+
+/// A hash that matches nothing but costs what most of the bcrypt hashes among
+/// `passwords` cost; `None` if there is none among them.
+pub fn dummy_hash<'a>(passwords: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut costs = [0_u32; 100];
+    for cost in passwords.filter(|p| is_bcrypt(p)).filter_map(|p| p.get(4..6)) {
+        if let Some(n) = cost.parse().ok().and_then(|cost: usize| costs.get_mut(cost)) {
+            *n += 1;
+        }
+    }
+    let (cost, _) = costs.iter().enumerate().filter(|(_, n)| **n > 0).max_by_key(|(_, n)| **n)?;
+    Some(format!("$2b${cost:02}${DUMMY}"))
 }
 
 /// Whether `sig` (base64, raw URL or standard) is a signature over the nonce
@@ -63,5 +79,14 @@ mod tests {
         let hash = bcrypt::hash("secret", 4).unwrap();
         assert!(is_bcrypt(&hash) && bcrypt_matches(&hash, "secret"));
         assert!(!bcrypt_matches(&hash, "Secret") && !bcrypt_matches("$2a$04$short", "x"));
+    }
+
+    #[test]
+    fn the_dummy_costs_what_most_cost_and_is_a_hash() {
+        assert_eq!(dummy_hash(["plain", ""].into_iter()), None);
+        let some = ["plain", "$2a$05$x", "$2a$04$x", "$2b$04$y", "$2a$11$z"];
+        let hash = dummy_hash(some.into_iter()).unwrap();
+        assert!(hash.starts_with("$2b$04$"));
+        assert!(!bcrypt::verify("x", &hash).expect("well formed, so it takes its time"));
     }
 }

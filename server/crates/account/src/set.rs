@@ -1,9 +1,11 @@
 //! All accounts and users of a configuration, as one snapshot.
 
 use crate::account::{Account, User};
+use crate::decision::Secret;
 use crate::exchange::{Exchange, ExchangeError, Party};
 use crate::login::ConnectionKind;
 use crate::permissions::{Permissions, PermissionsError};
+use crate::secret;
 use gust_config::Options;
 use gust_config::options::accounts as config;
 use gust_config::options::authorization::SimpleAuthorization;
@@ -34,6 +36,10 @@ pub struct AccountSet {
     /// Some listener takes user names from certificates.
     pub(crate) certificates_map: bool,
     exchange: Arc<Exchange>,
+    /// Public keys of trusted proxies.
+    pub(crate) proxies: Vec<Arc<str>>,
+    /// Compared with what unknown users present, if passwords are hashed at all.
+    pub(crate) dummy_hash: Option<Secret>,
 }
 
 /// What a listener accepts besides the tables of users.
@@ -145,6 +151,9 @@ impl AccountSet {
         let websocket = own(&ws.authorization, find(&ws.no_auth_user)?);
         let mqtt_gate = own(&mqtt.authorization, find(&mqtt.no_auth_user)?);
         let certificates_map = options.tls_blocks().iter().any(|(_, tls)| tls.verify_and_map);
+        let single = gate.single.iter().map(|(_, pass)| pass.as_str());
+        let passwords = users.values().map(|user: &Arc<User>| user.pass.as_str()).chain(single);
+        let dummy_hash = secret::dummy_hash(passwords).map(Secret);
         // Users only in the system account protect that account, not the global
         // one (contract/core.md §5).
         let system_defined = system.as_ref().is_some_and(|s| options.account(&s.name).is_some());
@@ -163,6 +172,8 @@ impl AccountSet {
             proxy_required: auth.proxy_required,
             certificates_map,
             exchange: Arc::new(exchange),
+            proxies: options.proxies.iter().map(|key| key.as_str().into()).collect(),
+            dummy_hash,
             accounts,
         })
     }
@@ -186,7 +197,7 @@ impl AccountSet {
 
     /// Whether INFO must offer a nonce.
     pub fn nonce_required(&self) -> bool {
-        !self.nkeys.is_empty()
+        !self.nkeys.is_empty() || !self.proxies.is_empty()
     }
 
     /// The account of this name.
@@ -216,7 +227,7 @@ impl AccountSet {
 
     /// Passwords written in plain text: worth one warning at start.
     pub fn has_plain_passwords(&self) -> bool {
-        let plain = |s: &str| !s.is_empty() && !crate::secret::is_bcrypt(s);
+        let plain = |s: &str| !s.is_empty() && !secret::is_bcrypt(s);
         self.users.values().any(|u| plain(&u.pass))
             || [Some(&self.gate), self.websocket.as_ref(), self.mqtt.as_ref()]
                 .into_iter()

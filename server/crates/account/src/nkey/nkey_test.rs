@@ -105,6 +105,8 @@ fn kinds_are_kept_apart_and_secrets_hidden() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn what_is_sealed_opens(a: [u8; 32], b: [u8; 32], nonce: [u8; 24], message: Vec<u8>) {
         let (a, b) = (CurveKeyPair::from_random(a), CurveKeyPair::from_random(b));
