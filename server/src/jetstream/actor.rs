@@ -23,6 +23,7 @@ use gust_storage::store::file::{CheckpointDone, CheckpointJob};
 use gust_storage::wal::{Lsn, WalRecord};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::oneshot;
@@ -55,6 +56,8 @@ pub struct Actor {
     on_leading: Vec<oneshot::Sender<()>>,
     /// It comes from disk: consumers kept in memory only have ended.
     recovered: bool,
+    /// Its code panicked: it must not be called again.
+    fallen: bool,
 }
 
 impl Actor {
@@ -79,6 +82,7 @@ impl Actor {
             coverage: Coverage::default(),
             on_leading: Vec::new(),
             recovered: false,
+            fallen: false,
         }
     }
 
@@ -88,6 +92,32 @@ impl Actor {
         self.coverage = Coverage::replayed(lsn);
         self.recovered = true;
         self
+    }
+
+    /// Runs `f`, unless an earlier call panicked. A panic stops this stream alone:
+    /// what it was doing is unknown, so nothing of it is called or written again
+    /// before a restart recovers it from its log.
+    pub fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.fallen {
+            return None;
+        }
+        // Nothing of a stream is shared with others: what the panic left behind
+        // is behind this flag.
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| f(self)));
+        if result.is_err() {
+            self.fallen = true;
+            self.leading = false;
+            self.stream.poison("an internal error; a restart recovers it".to_owned());
+            // Whoever waits learns that there will be no answer.
+            self.waiting.clear();
+            self.on_leading.clear();
+            tracing::error!(
+                "{} stopped after an internal error; its data was left untouched and a restart \
+                 recovers it. Please report the panic above",
+                self.label()
+            );
+        }
+        result.ok()
     }
 
     /// Its raft group's number.

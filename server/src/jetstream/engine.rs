@@ -96,7 +96,7 @@ impl Engine {
     pub fn handle(&mut self, shard: &Shard, mail: StreamMail) {
         let group = mail.group;
         if let Some(actor) = self.streams.get_mut(&group) {
-            actor.handle(shard, mail);
+            actor.guarded(|a| a.handle(shard, mail));
             self.touch(group);
             shard.schedule();
         }
@@ -105,7 +105,7 @@ impl Engine {
     /// Interest that a stream's push consumers watch has changed.
     pub fn interest_changed(&mut self, shard: &Shard, group: u64) {
         if let Some(actor) = self.streams.get_mut(&group) {
-            actor.interest_changed(shard);
+            actor.guarded(|a| a.interest_changed(shard));
             self.touch(group);
             shard.schedule();
         }
@@ -123,7 +123,7 @@ impl Engine {
             }
             self.timers.pop();
             if let Some(actor) = self.streams.get_mut(&group) {
-                actor.timer_fired(shard, at, now);
+                actor.guarded(|a| a.timer_fired(shard, at, now));
                 self.touch(group);
             }
         }
@@ -134,7 +134,13 @@ impl Engine {
         for group in std::mem::take(&mut self.dirty) {
             let Some(actor) = self.streams.get_mut(&group) else { continue };
             actor.dirty = false;
-            let more = actor.turn(shard, &mut submission);
+            let (records, tickets) = (submission.records.len(), submission.tickets.len());
+            let Some(more) = actor.guarded(|a| a.turn(shard, &mut submission)) else {
+                // Half of what a turn wanted is not to be written.
+                submission.records.truncate(records);
+                submission.tickets.truncate(tickets);
+                continue;
+            };
             if let Some(at) = actor.rearm() {
                 self.timers.push(Reverse((at, group)));
                 shard.timers.borrow().arm(at);
@@ -166,7 +172,7 @@ impl Engine {
     fn persisted(&mut self, shard: &Shard, tickets: &[(u64, Ticket)], lsn: Lsn) {
         for (group, ticket) in tickets {
             if let Some(actor) = self.streams.get_mut(group) {
-                actor.persisted(shard, *ticket, lsn);
+                actor.guarded(|a| a.persisted(shard, *ticket, lsn));
                 self.touch(*group);
             }
         }
@@ -176,7 +182,7 @@ impl Engine {
     /// Writes a checkpoint of every stream that has records in the log.
     pub fn checkpoint_all(&mut self, shard: &Shard) {
         for actor in self.streams.values_mut() {
-            actor.checkpoint(shard);
+            actor.guarded(|a| a.checkpoint(shard));
         }
     }
 
@@ -188,7 +194,7 @@ impl Engine {
         lsn: Lsn,
     ) {
         let Some(actor) = self.streams.get_mut(&group) else { return };
-        if let Some(floor) = actor.checkpointed(result, lsn)
+        if let Some(Some(floor)) = actor.guarded(|a| a.checkpointed(result, lsn))
             && let Some(lane) = &self.lane
         {
             lane.set_floor(group, floor);
@@ -198,7 +204,7 @@ impl Engine {
     /// Orderly stop: waiting clients are told, every stream is checkpointed.
     pub fn close(&mut self, shard: &Shard) {
         for actor in self.streams.values_mut() {
-            actor.close(shard);
+            actor.guarded(|a| a.close(shard));
         }
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub mod actor;
+#[cfg(test)]
+mod actor_test;
 pub mod api;
 pub mod assets;
 pub mod checkpoint;

@@ -187,11 +187,23 @@ pub fn run(id: usize, server: Arc<Server>, ready: std::sync::mpsc::Sender<()>) {
         .expect("a shard can make its runtime");
     let local = tokio::task::LocalSet::new();
     let shard = Shard::new(id, server.clone());
-    local.spawn_local(turns(shard.clone()));
+    let turns = local.spawn_local(turns(shard.clone()));
     local.spawn_local(mail(shard.clone()));
     local.spawn_local(timer::run(shard.clone()));
     let _ = ready.send(());
-    runtime.block_on(local.run_until(server.stopped()));
+    let stopped = server.stopped();
+    let failed = runtime.block_on(local.run_until(async {
+        tokio::select! {
+            () = stopped => false,
+            _ = turns => true,
+        }
+    }));
+    if failed {
+        // Its connections and streams hang from here on. A new process recovers
+        // all that was acknowledged, so let whoever supervises this one start it.
+        tracing::error!("A shard stopped after an internal error; the server ends to be restarted");
+        std::process::abort();
+    }
     shard.engine.borrow_mut().close(&shard);
     shard.flush_touched();
     // Dropping the tasks closes every socket.

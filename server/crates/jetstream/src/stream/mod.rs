@@ -343,7 +343,9 @@ impl Stream {
         std::mem::take(&mut self.completions)
     }
 
-    fn poison(&mut self, why: String) {
+    /// Stops it: it leads no more and applies nothing. What is stored stays
+    /// readable. The first reason stays.
+    pub fn poison(&mut self, why: String) {
         self.lead = None;
         self.poisoned.get_or_insert(why);
     }
