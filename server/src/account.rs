@@ -9,7 +9,7 @@ use gust_interest::SharedSublist;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// Interest of one account.
 pub type Interest = SharedSublist<Arc<Subscription>>;
@@ -23,8 +23,6 @@ pub struct AccountState {
     pub interest: Interest,
     /// Client connections bound to it now.
     pub connections: AtomicI64,
-    /// Connections ever bound to it.
-    pub total_connections: AtomicU64,
     /// Messages and bytes published by clients that have left it.
     pub received: Traffic,
     /// Messages and bytes delivered to clients that have left it.
@@ -37,6 +35,10 @@ pub struct AccountState {
     /// comes or goes: (deliver subject, shard, group).
     pub watches: RwLock<Vec<Watch>>,
     watched: AtomicU64,
+    /// The services every account has were subscribed.
+    pub services_open: AtomicBool,
+    /// It waits to be told about in `crate::system::conns`.
+    pub conns_changed: AtomicBool,
 }
 
 /// Message and byte counters.
@@ -61,7 +63,7 @@ impl Traffic {
 pub struct JetStreamUse {
     limits: RwLock<Option<JetStreamAccountLimits>>,
     /// Whether the account may use JetStream.
-    pub enabled: std::sync::atomic::AtomicBool,
+    pub enabled: AtomicBool,
     /// Visible bytes in memory streams.
     pub memory: AtomicI64,
     /// Visible bytes in file streams.
@@ -112,14 +114,20 @@ impl AccountState {
             name: name.to_owned(),
             interest: Interest::default(),
             connections: AtomicI64::new(0),
-            total_connections: AtomicU64::new(0),
             received: Traffic::default(),
             sent: Traffic::default(),
             slow_consumers: AtomicU64::new(0),
             jetstream: JetStreamUse::default(),
             watches: RwLock::default(),
             watched: AtomicU64::new(0),
+            services_open: AtomicBool::new(false),
+            conns_changed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether somebody is connected to it.
+    pub fn is_active(&self) -> bool {
+        self.connections.load(Relaxed) > 0
     }
 
     /// Takes over the traffic of a connection that leaves it.

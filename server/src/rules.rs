@@ -3,6 +3,7 @@
 
 use crate::client::signal;
 use crate::server::Server;
+use crate::system::services;
 use gust_account::AccountSet;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub fn install(server: &Arc<Server>, rules: AccountSet) {
         if server.jetstream.get().is_some() {
             state.jetstream.set_limits(account.jetstream.as_ref());
         }
+        services::open(server, &state);
     }
     for client in server.clients.all() {
         client.signal(signal::RULES);

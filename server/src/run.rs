@@ -124,6 +124,7 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
         jetstream::hand_over(&server, recovered);
     }
     system::services::start(&server);
+    system::start_events(&server);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -216,6 +217,7 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
         .map_err(|e| format!("listening for signals: {e}"))?;
     if ended == signals::Ended::Shutdown {
         tracing::info!("Initiating Shutdown...");
+        system::shutdown::shutdown(server).await;
     }
     Ok(())
 }

@@ -12,13 +12,14 @@ use crate::shard::Shard;
 use crate::shard::mailbox::{Call, Mail, Mailbox};
 use crate::stats::Stats;
 use crate::subscription::Subscription;
+use crate::system::{conns, shutdown};
 use arc_swap::ArcSwap;
 use gust_account::{AccountSet, ConnectionKind};
 use gust_config::Options;
 use gust_wire::info::Info;
 use gust_wire::nuid::Nuid;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -59,6 +60,12 @@ pub struct Server {
     pub jetstream: std::sync::OnceLock<Arc<crate::jetstream::JetStream>>,
     /// Ports in use after listening.
     pub listening: std::sync::OnceLock<Listening>,
+    /// Accounts whose number of connections is to be told.
+    pub conns_changed: conns::Changed,
+    /// When statistics were last published because somebody asked, ns.
+    pub statsz_asked: AtomicI64,
+    /// CPU use.
+    pub cpu: crate::monitor::usage::Cpu,
     /// Counts of HTTP requests by path.
     pub http_requests: parking_lot::Mutex<std::collections::BTreeMap<&'static str, u64>>,
     system: Arc<AccountState>,
@@ -125,6 +132,9 @@ impl Server {
             jetstream: std::sync::OnceLock::new(),
             listening: std::sync::OnceLock::new(),
             http_requests: parking_lot::Mutex::default(),
+            conns_changed: conns::Changed::default(),
+            statsz_asked: AtomicI64::new(0),
+            cpu: crate::monitor::usage::Cpu::new(now),
             system,
             shards: (0..shards).map(|_| Mailbox::default()).collect(),
             next_cid: AtomicU64::new(0),
@@ -222,6 +232,11 @@ impl Server {
         &self.system
     }
 
+    /// The name of an account as people know it, besides the one in subjects.
+    pub fn account_tag(&self, account: &str) -> String {
+        account.to_owned()
+    }
+
     /// INFO for a new connection.
     pub fn info_line(
         &self,
@@ -250,7 +265,7 @@ impl Server {
                 info.acc_is_sys = self.is_system(account);
             }
         }
-        info.ldm = more.is_some() && self.lame_duck.load(Relaxed);
+        info.ldm = more.is_some_and(|s| s.told_to_leave) || (more.is_some() && self.is_lame_duck());
         let mut line = Vec::with_capacity(512);
         gust_wire::client::encode::info_line(&mut line, &info.to_json());
         line
@@ -311,6 +326,7 @@ impl Server {
         if let Some(account) = account {
             account.connections.fetch_sub(1, Relaxed);
             account.book(client.traffic(true));
+            conns::changed(self, account);
         }
     }
 
@@ -348,6 +364,7 @@ impl Server {
             return;
         }
         tracing::info!("Entering lame duck mode, stop accepting new clients");
+        shutdown::lame_duck(self).await;
         let clients = self.clients.all();
         if clients.is_empty() {
             self.stop();

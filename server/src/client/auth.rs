@@ -5,6 +5,7 @@ use super::session::{Session, Stop};
 use crate::account::AccountState;
 use crate::clock;
 use crate::connection::reason::CloseReason;
+use crate::system::{connect, conns, disconnect};
 use gust_account::{AuthDecision, Identity, Login, RefusalReason};
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
@@ -42,13 +43,7 @@ impl Session {
         self.pedantic = connect.pedantic;
         self.no_responders = connect.no_responders;
         self.protocol = connect.protocol;
-        {
-            let mut f = self.client.facts.lock();
-            f.name.clone_from(&connect.name);
-            f.lang.clone_from(&connect.lang);
-            f.version.clone_from(&connect.version);
-            f.connected = true;
-        }
+        self.client.facts.lock().introduce(&connect);
         self.presented = Some(Box::new(connect));
         self.decide()
     }
@@ -84,13 +79,12 @@ impl Session {
                 return self.accepted(identity);
             }
             AuthDecision::Refuse(refusal) => {
-                let text = refusal.reason.to_string();
-                let _ = self.refused(&text);
-                return Some(Stop::Close(match refusal.reason {
+                let reason = match refusal.reason {
                     RefusalReason::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
                     RefusalReason::ProxyRequired(_) => CloseReason::ProxyRequired,
                     _ => CloseReason::AuthenticationFailure,
-                }));
+                };
+                return Some(Stop::Close(self.refused_as(&refusal.reason.to_string(), reason)));
             }
             AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
                 PendingLogin::Password(PasswordCheck { hash, candidate, then, otherwise })
@@ -118,9 +112,15 @@ impl Session {
 
     /// Refuses the login: the peer learns nothing, the log everything but secrets.
     pub fn refused(&mut self, why: &str) -> CloseReason {
+        self.refused_as(why, CloseReason::AuthenticationFailure)
+    }
+
+    fn refused_as(&mut self, why: &str, reason: CloseReason) -> CloseReason {
         self.send(|out| ErrText::AuthorizationViolation.put_line(out));
-        tracing::error!("{} - authentication error: {why}", self.client.label());
-        CloseReason::AuthenticationFailure
+        let who = self.client.facts.lock().described();
+        tracing::error!("{} - authentication error - {who}: {why}", self.client.label());
+        disconnect::refused(&self.shard, None, &self.client, reason);
+        reason
     }
 
     /// Lets the client in as `identity`, unless its account is full.
@@ -136,6 +136,9 @@ impl Session {
         self.bind(identity, account);
         if self.verbose {
             self.send(|out| out.extend_from_slice(b"+OK\r\n"));
+        }
+        if let Some(account) = &self.account {
+            connect::connected(&self.shard, &account.name, &self.client);
         }
         self.on_connected();
         None
@@ -158,15 +161,11 @@ impl Session {
         if let Some(old) = self.account.take() {
             old.connections.fetch_sub(1, Relaxed);
             old.book(self.client.traffic(true));
+            conns::changed(&self.shard.server, &old);
         }
-        account.total_connections.fetch_add(1, Relaxed);
+        conns::changed(&self.shard.server, &account);
         self.apply_limits(&identity);
-        {
-            let mut f = self.client.facts.lock();
-            identity.name.as_ref().clone_into(&mut f.user);
-            identity.account.name.as_ref().clone_into(&mut f.account);
-            identity.proxy.as_deref().unwrap_or_default().clone_into(&mut f.proxy);
-        }
+        self.client.facts.lock().identify(&identity);
         self.rights.set(&self.client, identity.permissions.clone(), self.shard.rng.next());
         self.identity = Some(identity);
         self.account = Some(account);

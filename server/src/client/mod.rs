@@ -4,9 +4,11 @@
 use crate::connection::outbound::Outbound;
 use crate::connection::reason::CloseReason;
 use bytes::Bytes;
-use gust_account::ResponseGrants;
+use gust_account::{Identity, Permissions, ResponseGrants, TokenFacts};
+use gust_wire::connect::Connect;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Relaxed,
 };
@@ -88,14 +90,120 @@ pub struct ClientFacts {
     pub lang: String,
     /// `version`.
     pub version: String,
-    /// User it logged in as, secrets redacted.
+    /// Who it says it is and, once logged in, who it is: a name, an nkey, the
+    /// user key of a JWT or `[REDACTED]` for a token.
     pub user: String,
+    /// What kind of name `user` is.
+    pub login: LoginName,
     /// Account it is bound to.
     pub account: String,
-    /// Public key of the trusted proxy it came through, or empty.
-    pub proxy: String,
     /// Whether it sent CONNECT (or may act without).
     pub connected: bool,
+    /// What it may do; `None`: everything.
+    pub permissions: Option<Arc<Permissions>>,
+    /// When its login ends, ns since the epoch.
+    pub expires: Option<i64>,
+    /// What its user JWT says.
+    pub token: Option<Arc<TokenFacts>>,
+    /// Public key of the trusted proxy it came through.
+    pub proxy: Option<Arc<str>>,
+}
+
+/// How a client names itself, as its log label says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoginName {
+    /// Not at all.
+    #[default]
+    Nobody,
+    /// By a user name.
+    User,
+    /// By a public nkey.
+    Nkey,
+    /// By a user JWT.
+    Jwt,
+    /// By a token, which is never shown.
+    Token,
+}
+
+/// Shown in the place of a token.
+pub const REDACTED: &str = "[REDACTED]";
+
+impl ClientFacts {
+    /// Takes over what CONNECT says about the client. No secret is kept.
+    pub fn introduce(&mut self, connect: &Connect) {
+        self.name.clone_from(&connect.name);
+        self.lang.clone_from(&connect.lang);
+        self.version.clone_from(&connect.version);
+        self.connected = true;
+        let (login, user) = if !connect.nkey.is_empty() {
+            (LoginName::Nkey, connect.nkey.as_str())
+        } else if !connect.user.is_empty() {
+            (LoginName::User, connect.user.as_str())
+        } else if !connect.jwt.is_empty() {
+            // Its key is not known before the token was checked.
+            (LoginName::Jwt, "")
+        } else if !connect.auth_token.is_empty() {
+            (LoginName::Token, REDACTED)
+        } else {
+            (LoginName::Nobody, "")
+        };
+        self.login = login;
+        user.clone_into(&mut self.user);
+    }
+
+    /// Takes over who the client turned out to be.
+    pub fn identify(&mut self, identity: &Identity) {
+        identity.account.name.as_ref().clone_into(&mut self.account);
+        if !identity.name.is_empty() {
+            identity.name.as_ref().clone_into(&mut self.user);
+            let nkey = identity.user.as_ref().is_some_and(|u| u.is_nkey);
+            self.login = match (&identity.token, nkey) {
+                (Some(_), _) => LoginName::Jwt,
+                (None, true) => LoginName::Nkey,
+                (None, false) => LoginName::User,
+            };
+        }
+        self.permissions.clone_from(&identity.permissions);
+        self.expires = identity.expires;
+        self.token.clone_from(&identity.token);
+        self.proxy.clone_from(&identity.proxy);
+    }
+
+    /// The client as a refused login names it: `User "a"`.
+    pub fn described(&self) -> String {
+        match self.login {
+            LoginName::Nobody => "nobody".to_owned(),
+            LoginName::User => format!("User {:?}", self.user),
+            LoginName::Nkey => format!("Nkey {:?}", self.user),
+            LoginName::Jwt => format!("JWT User {:?}", self.user),
+            LoginName::Token => format!("Token {REDACTED:?}"),
+        }
+    }
+
+    /// `"v1.2:go:name" - "A/user:a"`: the client's part of its log label.
+    fn label(&self) -> String {
+        let mut s = String::new();
+        let version =
+            if self.version.is_empty() { String::new() } else { format!("v{}", self.version) };
+        let about: Vec<&str> = [version.as_str(), &self.lang, &self.name]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        if !about.is_empty() {
+            s.push_str(&format!(" - {:?}", about.join(":")));
+        }
+        if !self.account.is_empty() {
+            let user = match self.login {
+                LoginName::Nobody => return s,
+                LoginName::User => format!("user:{}", self.user),
+                LoginName::Nkey => format!("nkey:{}", self.user),
+                LoginName::Jwt => format!("jwt:{}", self.user),
+                LoginName::Token => "token".to_owned(),
+            };
+            s.push_str(&format!(" - {:?}", format!("{}/{user}", self.account)));
+        }
+        s
+    }
 }
 
 impl Client {
@@ -177,25 +285,10 @@ impl Client {
         *self.reason.lock()
     }
 
-    /// `ip:port - cid:N - "v1.2:go:name"`, the label of its log lines.
+    /// `ip:port - cid:N - "v1.2:go:name" - "A/user:a"`, the label of its log
+    /// lines; the last part comes with the login.
     pub fn label(&self) -> String {
-        let f = self.facts.lock();
-        let mut s = format!("{} - cid:{}", self.addr, self.cid);
-        if !f.lang.is_empty() || !f.version.is_empty() || !f.name.is_empty() {
-            s.push_str(" - \"");
-            if !f.version.is_empty() {
-                s.push('v');
-                s.push_str(&f.version);
-            }
-            for part in [&f.lang, &f.name] {
-                if !part.is_empty() {
-                    s.push(':');
-                    s.push_str(part);
-                }
-            }
-            s.push('"');
-        }
-        s
+        format!("{} - cid:{}{}", self.addr, self.cid, self.facts.lock().label())
     }
 
     /// Traffic since it was last booked: messages and bytes in, out. An account

@@ -66,8 +66,7 @@ impl Session {
 
     /// Anything but CONNECT came first, be it an operation or not.
     fn refuse_before_login(&mut self) -> CloseReason {
-        self.send(|out| ErrText::AuthorizationViolation.put_line(out));
-        CloseReason::AuthenticationFailure
+        self.refused("it sent something else before CONNECT")
     }
 
     fn control(

@@ -27,6 +27,7 @@ impl Session {
                 let permissions = identity.permissions.clone();
                 self.rights.set(&self.client, permissions, self.shard.rng.next());
                 self.cache.clear();
+                self.client.facts.lock().identify(&identity);
                 self.identity = Some(identity);
                 Ok(())
             }

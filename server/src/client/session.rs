@@ -11,6 +11,7 @@ use crate::server::CLOSE_DRAIN;
 use crate::shard::mailbox::AcceptFacts;
 use crate::shard::{READ_CHUNK, Shard};
 use crate::subscription::Subscription;
+use crate::system::disconnect;
 use bytes::{Buf, Bytes, BytesMut};
 use gust_account::Identity;
 use gust_interest::MatchCache;
@@ -72,6 +73,8 @@ pub struct Session {
     pub nonce: Option<String>,
     /// The second INFO went out.
     pub info_sent: bool,
+    /// It was told to move to another server.
+    pub told_to_leave: bool,
     /// Publishing must pause: a receiver's queue is nearly full.
     pub stall: bool,
     socket: Arc<TcpStream>,
@@ -140,6 +143,7 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         max_subs: options.limits.max_subscriptions.max(0) as usize,
         nonce,
         info_sent: false,
+        told_to_leave: false,
         stall: false,
         socket,
         partial: BytesMut::new(),
@@ -310,6 +314,7 @@ impl Session {
             self.recheck()?;
         }
         if bits & signal::LAME_DUCK != 0 && self.protocol >= 1 {
+            self.told_to_leave = true;
             self.send_info();
         }
         Ok(())
@@ -401,6 +406,8 @@ impl Session {
         self.client.out.close();
         self.drop_subscriptions();
         self.shard.server.disconnected(&self.client, self.account.as_ref(), reason);
+        let account = self.account.as_ref().map(|a| a.name.as_str());
+        disconnect::disconnected(&self.shard, account, &self.client, reason);
         tracing::debug!("{} - Client connection closed: {reason}", self.client.label());
         drain(&self.client, &self.socket).await;
         self.client.out.forget_socket();

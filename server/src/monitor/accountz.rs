@@ -51,15 +51,17 @@ pub fn detail(server: &Server, a: &AccountState) -> Value {
     detail
 }
 
-/// Traffic of the accounts with connections, or of all.
-pub fn accstatz(server: &Server, unused: bool) -> Value {
+/// Traffic of the accounts with connections, or of all; only of those named, if
+/// there are names.
+pub fn accstatz(server: &Server, unused: bool, names: &[String]) -> Value {
     let live = live_traffic(server);
     let rows: Vec<Value> = server
         .accounts
         .all()
         .iter()
-        .filter(|a| unused || a.connections.load(Relaxed) > 0)
-        .map(|a| stat(a, &live))
+        .filter(|a| unused || a.is_active())
+        .filter(|a| names.is_empty() || names.contains(&a.name))
+        .map(|a| stat(server, a, &live))
         .collect();
     json!({ "server_id": server.id, "now": rfc3339(clock::now()), "account_statz": rows })
 }
@@ -81,7 +83,7 @@ pub fn live_traffic(server: &Server) -> Live {
 }
 
 /// One account as `/accstatz` shows it.
-pub fn stat(a: &AccountState, live: &Live) -> Value {
+pub fn stat(server: &Server, a: &AccountState, live: &Live) -> Value {
     let none = json!({ "msgs": 0, "bytes": 0 });
     let [in_msgs, in_bytes, out_msgs, out_bytes] = live.get(&a.name).copied().unwrap_or_default();
     let traffic = |t: &crate::account::Traffic, msgs: u64, bytes: u64| {
@@ -92,10 +94,11 @@ pub fn stat(a: &AccountState, live: &Live) -> Value {
     };
     json!({
         "acc": a.name,
-        "name": a.name,
+        "name": server.account_tag(&a.name),
         "conns": a.connections.load(Relaxed).max(0),
         "leafnodes": 0,
-        "total_conns": a.total_connections.load(Relaxed),
+        // Clients and leafnodes together, in spite of its name.
+        "total_conns": a.connections.load(Relaxed).max(0),
         "num_subscriptions": a.interest.stats().subs,
         "sent": traffic(&a.sent, out_msgs, out_bytes),
         "received": traffic(&a.received, in_msgs, in_bytes),

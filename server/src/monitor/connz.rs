@@ -211,8 +211,8 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
             put(key, value.as_str().into());
         }
     }
-    if !c.facts.proxy.is_empty() {
-        put("proxy", json!({ "key": c.facts.proxy }));
+    if let Some(key) = &c.facts.proxy {
+        put("proxy", json!({ "key": **key }));
     }
     if o.auth {
         if !c.facts.user.is_empty() {

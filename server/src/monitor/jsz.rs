@@ -116,6 +116,19 @@ pub async fn jsz(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
     Ok(Value::Object(m))
 }
 
+/// One account, as the list of accounts shows it.
+pub async fn of_account(
+    server: &Arc<Server>,
+    a: &AccountState,
+    o: &Options,
+) -> Result<Value, String> {
+    let js = server.jetstream.get().filter(|_| a.jetstream.enabled.load(Relaxed));
+    let js = js.ok_or_else(|| format!("account {:?} not jetstream enabled", a.name))?;
+    let all = js.assets.all();
+    let details = details(server, &all, o).await;
+    Ok(account(a, &all, &details, o))
+}
+
 /// The `jetstream` member of `/varz`.
 pub async fn varz_block(server: &Server) -> Value {
     let Some(js) = server.jetstream.get() else { return json!({}) };

@@ -32,7 +32,7 @@ pub async fn metrics(server: &Arc<Server>) -> Reply {
 }
 
 fn process(server: &Server, e: &mut Exposition) {
-    let usage = super::varz::usage();
+    let usage = super::usage::now();
     let info = [("version", env!("CARGO_PKG_VERSION")), ("server_name", server.name.as_str())];
     e.family("gust_info", Kind::Gauge, "The server; always 1").sample("gust_info", &info, 1);
     let start = server.start as f64 / 1e9;

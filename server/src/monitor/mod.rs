@@ -4,7 +4,6 @@ use crate::server::Server;
 use gust_admin::http::Answer;
 use gust_admin::query::Query;
 use gust_admin::{Handler, Reply, Request};
-use serde_json::Value;
 use std::sync::Arc;
 
 pub mod accountz;
@@ -14,6 +13,8 @@ pub mod jsz;
 pub mod metrics;
 pub mod subsz;
 pub mod text;
+pub mod topology;
+pub mod usage;
 pub mod varz;
 
 /// Answers monitoring requests.
@@ -66,7 +67,7 @@ impl Monitor {
             }
             "/accstatz" => {
                 self.count("/accstatz");
-                query.bool("unused").map(|u| accountz::accstatz(&self.server, u))
+                query.bool("unused").map(|u| accountz::accstatz(&self.server, u, &[]))
             }
             "/jsz" => {
                 self.count("/jsz");
@@ -82,40 +83,24 @@ impl Monitor {
                     Err(e) => Reply::text(400, e),
                 };
             }
-            "/routez" | "/gatewayz" | "/leafz" => Ok(self.empty_topology(path)),
+            "/routez" => {
+                self.count("/routez");
+                Ok(topology::routez(&self.server))
+            }
+            "/gatewayz" => {
+                self.count("/gatewayz");
+                Ok(topology::gatewayz(&self.server))
+            }
+            "/leafz" => {
+                self.count("/leafz");
+                Ok(topology::leafz(&self.server))
+            }
             "/metrics" => return metrics::metrics(&self.server).await,
             _ => return Reply::not_found(),
         };
         match result {
             Ok(v) => Reply::json(text::pretty(&v)),
             Err(e) => Reply::text(400, e),
-        }
-    }
-
-    /// A server without cluster, gateways or leafnodes still answers, with
-    /// empty lists.
-    fn empty_topology(&self, path: &str) -> Value {
-        let id = &self.server.id;
-        let now = crate::clock::rfc3339(crate::clock::now());
-        match path {
-            "/routez" => {
-                self.count("/routez");
-                serde_json::json!({
-                    "server_id": id, "server_name": self.server.name, "now": now,
-                    "num_routes": 0, "routes": [],
-                })
-            }
-            "/gatewayz" => {
-                self.count("/gatewayz");
-                serde_json::json!({
-                    "server_id": id, "now": now,
-                    "outbound_gateways": {}, "inbound_gateways": {},
-                })
-            }
-            _ => {
-                self.count("/leafz");
-                serde_json::json!({ "server_id": id, "now": now, "leafnodes": 0, "leafs": [] })
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `/varz`: the server at a glance (contract/monitoring.md §1.2).
 
 use super::text::uptime;
+use super::usage;
 use crate::clock::{self, rfc3339};
 use crate::server::{COMPATIBLE, Server};
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ pub async fn varz(server: &Server) -> Value {
     let o = server.options.load_full();
     let now = clock::now();
     let s = &server.stats;
-    let usage = usage();
+    let usage = usage::now();
     let mut m = Map::new();
     identity(server, &mut m);
     let mut put = |k: &str, v: Value| {
@@ -42,10 +43,9 @@ pub async fn varz(server: &Server) -> Value {
     put("now", rfc3339(now).into());
     put("uptime", uptime(now - server.start).into());
     put("mem", usage.rss.into());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    put("cores", cores.into());
+    put("cores", usage::cores().into());
     put("gomaxprocs", server.shard_count().into());
-    put("cpu", cpu_percent(usage.cpu_seconds, now - server.start).into());
+    put("cpu", server.cpu.percent(&usage, now).into());
     put("connections", server.clients.len().into());
     put("total_connections", s.total_connections.load(Relaxed).into());
     for zero in ["routes", "remotes", "leafnodes"] {
@@ -82,7 +82,7 @@ pub async fn varz(server: &Server) -> Value {
     }
     put("system_account", server.system_account().name.as_str().into());
     losses(s, &mut m);
-    m.insert("feature_flags".to_owned(), crate::system::services::feature_flags(&o));
+    m.insert("feature_flags".to_owned(), crate::system::server_info::feature_flags(&o));
     Value::Object(m)
 }
 
@@ -124,33 +124,4 @@ fn identity(server: &Server, m: &mut Map<String, Value>) {
 
 fn base_path(path: &str) -> String {
     if path.is_empty() { "/".to_owned() } else { path.to_owned() }
-}
-
-/// What the process uses, from the kernel's books.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
-    /// Resident memory in bytes.
-    pub rss: u64,
-    /// CPU time of all threads since start, in seconds.
-    pub cpu_seconds: f64,
-}
-
-/// Reads `/proc/self/stat`; zeros where that is not possible.
-pub fn usage() -> Usage {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return Usage::default() };
-    // The command name may hold blanks: fields count from behind its bracket.
-    let Some((_, rest)) = stat.rsplit_once(')') else { return Usage::default() };
-    let field = |n: usize| -> u64 {
-        rest.split_ascii_whitespace().nth(n).and_then(|f| f.parse().ok()).unwrap_or(0)
-    };
-    let ticks = rustix::param::clock_ticks_per_second().max(1) as f64;
-    Usage {
-        rss: field(21) * rustix::param::page_size() as u64,
-        cpu_seconds: (field(11) + field(12)) as f64 / ticks,
-    }
-}
-
-fn cpu_percent(cpu_seconds: f64, uptime_ns: i64) -> f64 {
-    let percent = cpu_seconds / (uptime_ns.max(1) as f64 / 1e9) * 100.0;
-    (percent * 100.0).round() / 100.0
 }

@@ -109,6 +109,16 @@ impl Mailbox {
         self.send(&mut vec![mail]);
     }
 
+    /// Pieces of mail waiting.
+    pub fn len(&self) -> usize {
+        self.queue.lock().len()
+    }
+
+    /// Whether no mail waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether another publish still fits.
     pub fn has_room(&self) -> bool {
         self.bytes.load(Relaxed) < MAX_BYTES

@@ -18,3 +18,4 @@ mod monitoring;
 mod protocol;
 mod proxies;
 mod stores;
+mod system;

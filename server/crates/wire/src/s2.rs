@@ -26,6 +26,7 @@ const TYPE_STREAM_ID: u8 = 0xff;
 const S2_ID: &[u8] = b"S2sTwO";
 const SNAPPY_ID: &[u8] = b"sNaPpY";
 const S2_ID_CHUNK: &[u8] = b"\xff\x06\x00\x00S2sTwO";
+const SNAPPY_ID_CHUNK: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 /// How hard the encoder tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,8 @@ pub enum Level {
     Better,
     /// Slow.
     Best,
+    /// Readable by plain Snappy as well.
+    Snappy,
 }
 
 /// Writes one stream. Every call yields whole chunks, so the output can be sent
@@ -55,18 +58,27 @@ impl Encoder {
         Encoder { level, started: false }
     }
 
+    /// An encoder whose stream plain Snappy readers understand.
+    pub fn snappy() -> Self {
+        Encoder::new(Level::Snappy)
+    }
+
     /// Appends `data` as chunks.
     pub fn encode(&mut self, data: &[u8], out: &mut Vec<u8>) {
         if !self.started {
-            out.extend_from_slice(S2_ID_CHUNK);
+            let snappy = self.level == Level::Snappy;
+            out.extend_from_slice(if snappy { SNAPPY_ID_CHUNK } else { S2_ID_CHUNK });
             self.started = true;
         }
-        for block in data.chunks(BLOCK) {
+        let size = if self.level == Level::Snappy { MAX_SNAPPY_BLOCK } else { BLOCK };
+        for block in data.chunks(size) {
             let packed = match self.level {
                 Level::Uncompressed => None,
                 Level::Fast => Some(minlz::s2::encode(block)),
                 Level::Better => Some(minlz::s2::encode_better(block)),
                 Level::Best => Some(minlz::s2::encode_best(block)),
+                // Fails for blocks of gigabytes only.
+                Level::Snappy => snap::raw::Encoder::new().compress_vec(block).ok(),
             };
             // Less than 1/32 saved is not worth the reader's time.
             let packed = packed.filter(|p| p.len() < block.len() - block.len() / 32);

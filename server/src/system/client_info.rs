@@ -1,0 +1,35 @@
+//! A client as events and advisories show it (contract/monitoring.md §2.5).
+
+use crate::client::Client;
+use crate::server::Server;
+use gust_jetstream::api::advisory::ClientInfo;
+use gust_jetstream::time::Time;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The client now. One that is in no account yet counts as in the global one.
+pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
+    let f = client.facts.lock().clone();
+    let rules = server.rules.load();
+    let acc = if f.account.is_empty() { rules.global().name.to_string() } else { f.account };
+    let mut info = ClientInfo {
+        start: Some(Time::from_nanos(client.start)),
+        host: client.addr.ip().to_string(),
+        id: client.cid,
+        user: f.user,
+        name: f.name,
+        lang: f.lang,
+        ver: f.version,
+        rtt: client.rtt.load(Relaxed),
+        name_tag: server.account_tag(&acc),
+        acc,
+        kind: "Client".to_owned(),
+        client_type: "nats".to_owned(),
+        ..ClientInfo::default()
+    };
+    if let Some(token) = &f.token {
+        info.jwt.clone_from(&token.jwt);
+        info.issuer_key.clone_from(&token.issuer_key);
+        info.tags.clone_from(&token.tags);
+    }
+    info
+}
