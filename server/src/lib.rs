@@ -14,6 +14,7 @@ pub mod jetstream;
 pub mod listener;
 pub mod log;
 pub mod monitor;
+pub mod operators;
 pub mod passwords;
 pub mod route;
 pub mod rules;

@@ -2,7 +2,7 @@
 
 use crate::log::{Log, LogOptions};
 use crate::server::{COMPATIBLE, Listening, Server};
-use crate::{files, jetstream, listener, monitor, shard, signals, system};
+use crate::{clock, files, jetstream, listener, monitor, operators, shard, signals, system};
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
 use gust_config::{LoadError, Options};
@@ -63,6 +63,8 @@ fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
                 gust_config::load(path, &mut loader, &env).map_err(|e| cli.error_line(&e))?;
             if cli.check_config {
                 loaded.check().map_err(|e| cli.error_line(&e))?;
+                let mut options = loaded.options.clone();
+                operators::read(&mut options).map_err(|e| cli.error_line(&LoadError(e)))?;
                 eprint!("{}", cli.valid_line(&loaded.digest));
                 return Ok(None);
             }
@@ -72,6 +74,7 @@ fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
     };
     options.apply_cli(&cli.flags).map_err(|e| cli.error_line(&e))?;
     options.apply_defaults();
+    operators::read(&mut options).map_err(|e| cli.error_line(&LoadError(e)))?;
     gust_config::validate_start(&options).map_err(|e| cli.error_line(&e))?;
     Ok(Some(Loaded { options, digest, warnings }))
 }
@@ -102,8 +105,12 @@ fn open_log(o: &Options) -> std::io::Result<Log> {
 
 /// Starts everything, waits for the end, stops everything.
 fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
-    let Loaded { options, digest, warnings } = loaded;
-    let rules = AccountSet::from_options(&options).map_err(|e| e.to_string())?;
+    let Loaded { options, digest, mut warnings } = loaded;
+    let now = clock::now() / 1_000_000_000;
+    let built = AccountSet::build(&options, None, now, jiff::tz::TimeZone::system())
+        .map_err(|e| e.to_string())?;
+    let rules = built.rules;
+    warnings.extend(built.warnings);
     if !options.jetstream.enabled {
         // The allocator asks for huge pages, 2 MiB for each thread's first small
         // object: a core server would hold 8 MiB more than it uses. JetStream's

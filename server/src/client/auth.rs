@@ -186,6 +186,6 @@ impl Session {
             options.limits.max_subscriptions,
             [of_account.max_subscriptions, own.max_subscriptions],
         );
-        self.max_subs = if subs == i64::MAX { 0 } else { subs as usize };
+        self.max_subs = usize::try_from(subs).unwrap_or(usize::MAX);
     }
 }

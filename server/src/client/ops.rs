@@ -166,7 +166,7 @@ impl Session {
             );
             return Err(ErrText::SubscriptionViolation { subject, queue });
         }
-        if self.max_subs > 0 && self.subs.len() >= self.max_subs {
+        if self.subs.len() >= self.max_subs {
             return Err(ErrText::MaximumSubscriptions);
         }
         Ok(())

@@ -67,7 +67,7 @@ pub struct Session {
     pub protocol: i64,
     /// Effective payload limit.
     pub max_payload: usize,
-    /// Effective subscription limit; 0 = none.
+    /// Effective subscription limit; `usize::MAX`: none.
     pub max_subs: usize,
     /// The nonce offered in INFO.
     pub nonce: Option<String>,
@@ -140,7 +140,10 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         no_responders: false,
         protocol: 0,
         max_payload: options.limits.max_payload as usize,
-        max_subs: options.limits.max_subscriptions.max(0) as usize,
+        max_subs: match options.limits.max_subscriptions {
+            limit @ 1.. => limit as usize,
+            _ => usize::MAX,
+        },
         nonce,
         info_sent: false,
         told_to_leave: false,

@@ -1,6 +1,7 @@
 //! Accounts and users as the rest of the server sees them.
 
 use crate::exchange::{ExportRule, ImportRule};
+use crate::operator::AccountToken;
 use crate::permissions::Permissions;
 use gust_config::options::accounts::{AccountLimits, JetStreamAccountLimits, MessageTrace};
 use gust_subject::Mappings;
@@ -31,6 +32,35 @@ pub struct Account {
     pub imports: Vec<ImportRule>,
     /// Where sampled messages are traced to.
     pub message_trace: Option<MessageTrace>,
+    /// What its token says, in operator mode.
+    pub token: Option<Arc<AccountToken>>,
+}
+
+impl Account {
+    /// An account of this name without rules.
+    pub(crate) fn bare(name: Arc<str>, is_system: bool) -> Account {
+        Account {
+            nkey: name.to_string(),
+            name,
+            is_system,
+            limits: AccountLimits::default(),
+            mappings: Mappings::default(),
+            jetstream: None,
+            cluster_traffic_owner: false,
+            exports: Vec::new(),
+            imports: Vec::new(),
+            message_trace: None,
+            token: None,
+        }
+    }
+
+    /// Name for people: that in its token, else its name.
+    pub fn display_name(&self) -> &str {
+        match &self.token {
+            Some(token) if !token.claims.name.is_empty() => &token.claims.name,
+            _ => &self.name,
+        }
+    }
 }
 
 /// Somebody who may log in.

@@ -47,6 +47,9 @@ impl AccountSet {
         if !self.auth_required(login.kind) {
             return Ok(AuthDecision::Accept(self.global_identity("".into())));
         }
+        if let Some(trust) = &self.trust {
+            return self.by_token(trust, login);
+        }
         if self.proxy_required && !login.via_trusted_proxy {
             return Err(RefusalReason::ProxyRequired(login.user.to_owned()));
         }

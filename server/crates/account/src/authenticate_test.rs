@@ -1,6 +1,7 @@
 //! Logins against configurations, as text.
 
 use crate::nkey::{KeyKind, KeyPair};
+use crate::operator::TrustError;
 use crate::{AccountError, AccountSet, AuthDecision, ConnectionKind, Login, secret};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use gust_config::{LoadError, Options};
@@ -303,7 +304,8 @@ fn what_cannot_be_checked_is_refused() {
     assert!(matches!(error(&o), AccountError::Mapping { account, .. } if account == "A"));
     o = Options::default();
     o.trust.trusted_keys.push("OKEY".into());
-    assert_eq!(error(&o), AccountError::Unsupported("operator mode"));
+    o.authorization.auth_callout = Some(Default::default());
+    assert_eq!(error(&o), AccountError::Trust(TrustError::Callout));
     o = Options::default();
     o.authorization.auth_callout = Some(Default::default());
     assert_eq!(error(&o), AccountError::Unsupported("auth_callout"));

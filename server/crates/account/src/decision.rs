@@ -1,8 +1,11 @@
 //! What comes of a login.
 
 use crate::account::{Account, User};
+use crate::jwt::UserClaims;
+use crate::operator::JwtRefusal;
 use crate::permissions::Permissions;
 use crate::texts;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The answer to a login.
@@ -99,6 +102,9 @@ pub struct TokenFacts {
     pub bearer: bool,
     /// When it was issued, seconds since the epoch; revocations name a time.
     pub issued_at: i64,
+    /// The claims and the address it logged in from, if the token itself decided
+    /// the login: asked again when the account changes.
+    pub(crate) login: Option<(Arc<UserClaims>, Option<IpAddr>)>,
 }
 
 /// A text that is not shown in logs.
@@ -164,6 +170,15 @@ pub enum RefusalReason {
     /// `proxy_sig` is no signature of the nonce by a trusted proxy.
     #[error("the proxy's signature is by none of the keys in proxies.trusted; add the proxy's key")]
     ProxyNotTrusted,
+    /// A token does not let it in.
+    #[error(transparent)]
+    Jwt(Box<JwtRefusal>),
+}
+
+impl From<JwtRefusal> for RefusalReason {
+    fn from(refusal: JwtRefusal) -> Self {
+        RefusalReason::Jwt(Box::new(refusal))
+    }
 }
 
 impl From<RefusalReason> for Refusal {

@@ -27,7 +27,13 @@ pub struct CloseWith {
 
 impl AccountSet {
     /// Decides about a connection that logged in under other rules.
-    pub fn recheck(&self, who: &Identity, kind: ConnectionKind, _now: i64) -> Recheck {
+    pub fn recheck(&self, who: &Identity, kind: ConnectionKind, now: i64) -> Recheck {
+        if let (Some(trust), Some(token)) = (&self.trust, &who.token) {
+            return match self.recheck_token(trust, who, token, kind, now) {
+                Ok(identity) => Recheck::Keep(identity),
+                Err(close) => Recheck::Close(close),
+            };
+        }
         let Some(before) = &who.user else { return self.recheck_nobody(who, kind) };
         let table = if before.is_nkey { &self.nkeys } else { &self.users };
         let Some(user) = table.get(&before.name) else {

@@ -4,6 +4,7 @@ use crate::account::{Account, User};
 use crate::decision::Secret;
 use crate::exchange::{Exchange, ExchangeError, Party};
 use crate::login::ConnectionKind;
+use crate::operator::{Trust, TrustError};
 use crate::permissions::{Permissions, PermissionsError};
 use crate::secret;
 use gust_config::Options;
@@ -40,6 +41,8 @@ pub struct AccountSet {
     pub(crate) proxies: Vec<Arc<str>>,
     /// Compared with what unknown users present, if passwords are hashed at all.
     pub(crate) dummy_hash: Option<Secret>,
+    /// Logins are decided by tokens.
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 /// What a listener accepts besides the tables of users.
@@ -91,6 +94,9 @@ pub enum AccountError {
     /// Two users with one name or nkey.
     #[error("user {0:?} is defined twice; names are unique on a server")]
     DuplicateUser(String),
+    /// Operators.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The system account does not exist.
     #[error("error resolving system account: account missing")]
     SystemAccount,
@@ -110,9 +116,7 @@ pub enum AccountError {
 impl AccountSet {
     /// The snapshot for `options` (defaults applied or not).
     pub fn from_options(options: &Options) -> Result<AccountSet, AccountError> {
-        if options.is_operator_mode() {
-            return Err(AccountError::Unsupported("operator mode"));
-        }
+        let trust = options.is_operator_mode().then(|| Trust::new(options)).transpose()?;
         let auth = &options.authorization;
         if auth.auth_callout.is_some() {
             return Err(AccountError::Unsupported("auth_callout"));
@@ -174,8 +178,27 @@ impl AccountSet {
             exchange: Arc::new(exchange),
             proxies: options.proxies.iter().map(|key| key.as_str().into()).collect(),
             dummy_hash,
+            trust: trust.map(Arc::new),
             accounts,
         })
+    }
+
+    /// Adds or replaces an account; the exchange is the caller's to renew. Gives
+    /// what was there before.
+    pub(crate) fn put(&mut self, account: Arc<Account>) -> Option<Arc<Account>> {
+        if account.is_system {
+            self.system = Some(account.clone());
+        }
+        self.accounts.insert(account.name.clone(), account)
+    }
+
+    /// Takes an account away; the exchange is the caller's to renew.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.accounts.remove(name);
+    }
+
+    pub(crate) fn set_exchange(&mut self, exchange: Exchange) {
+        self.exchange = Arc::new(exchange);
     }
 
     /// Whether INFO says `auth_required` to a connection of this kind.
@@ -197,7 +220,7 @@ impl AccountSet {
 
     /// Whether INFO must offer a nonce.
     pub fn nonce_required(&self) -> bool {
-        !self.nkeys.is_empty() || !self.proxies.is_empty()
+        !self.nkeys.is_empty() || !self.proxies.is_empty() || self.trust.is_some()
     }
 
     /// The account of this name.
@@ -242,13 +265,17 @@ impl AccountSet {
 fn accounts(options: &Options) -> Result<BTreeMap<Arc<str>, Arc<Account>>, AccountError> {
     let system = options.system_account_name();
     let own = |a: &config::Account| a.name == GLOBAL_ACCOUNT || Some(a.name.as_str()) == system;
-    let only_global = options.accounts.iter().all(own);
+    let only_global = !options.is_operator_mode() && options.accounts.iter().all(own);
     let mut accounts = BTreeMap::new();
     for written in &options.accounts {
         let account = account(written, system, only_global)?;
         if accounts.insert(account.name.clone(), Arc::new(account)).is_some() {
             return Err(AccountError::DuplicateAccount(written.name.clone()));
         }
+    }
+    if let (true, Some(name)) = (options.is_operator_mode(), system) {
+        // Its token comes from the resolver.
+        accounts.insert(name.into(), Arc::new(Account::bare(name.into(), true)));
     }
     for name in options.account_names() {
         if !accounts.contains_key(name) {
@@ -293,6 +320,7 @@ fn account(
         exports: written.exports.iter().map(Into::into).collect(),
         imports: written.imports.iter().map(Into::into).collect(),
         message_trace: written.message_trace.clone(),
+        token: None,
     })
 }
 

@@ -4,6 +4,15 @@
 /// Every failed login; details only go to the log.
 pub const AUTHORIZATION_VIOLATION: &str = "Authorization Violation";
 
+/// The user's token has expired, or the time of day it may connect is over.
+pub const USER_EXPIRED: &str = "User Authentication Expired";
+
+/// The account's token has expired, or the account was deleted.
+pub const ACCOUNT_EXPIRED: &str = "Account Authentication Expired";
+
+/// The account revoked the user.
+pub const USER_REVOKED: &str = "User Authentication Revoked";
+
 /// A publish that is not allowed. `subject` is the mapped one.
 pub fn publish_violation(subject: &[u8]) -> String {
     format!("Permissions Violation for Publish to \"{}\"", subject.escape())

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub type AccountClaims = Claims<AccountData>;
 
 /// `nats` of an account's token.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccountData {
     /// What it imports.
@@ -148,7 +148,7 @@ pub struct JetStreamLimits {
 }
 
 /// A key that signs users and activations for the account.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SigningKey {
     /// Public account key.
     pub key: String,

@@ -18,7 +18,7 @@ pub fn is_revoked(revocations: &Revocations, subject: &str, issued_at: i64) -> b
 
 /// A token's claims. Times are Unix seconds, 0 if absent; texts are empty if
 /// absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claims<T> {
     /// `aud`: whom it is for.

@@ -15,6 +15,7 @@ mod decode_test;
 mod encode;
 mod exchange;
 mod operator;
+mod text;
 mod user;
 mod v1;
 
@@ -34,6 +35,7 @@ pub use exchange::{
     ActivationClaims, ActivationData, Export, Import, Kind, ResponseType, Sampling, ServiceLatency,
 };
 pub use operator::{OperatorClaims, OperatorData};
+pub use text::{seed_of, token_of};
 pub use user::{
     Permission, Permissions, Responses, TimeRange, UserClaims, UserData, UserPermissionLimits,
 };

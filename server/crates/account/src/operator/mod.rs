@@ -1,3 +1,23 @@
 //! Operator mode: logins decided by tokens (contract/core.md §4.4).
+//!
+//! An operator signs accounts, an account signs users. The server trusts the
+//! operator's keys ([`Trust`]), gets account tokens from a resolver
+//! (`AccountSet::with_account`) and decides each login by the user's token.
 
+mod account;
+mod activation;
 pub mod conditions;
+mod login;
+#[cfg(test)]
+mod operator_test;
+mod recheck;
+mod refusal;
+mod set;
+mod template;
+mod trust;
+
+pub use account::{AccountToken, AccountTokenError};
+pub use refusal::JwtRefusal;
+pub use set::Built;
+pub use template::{MAX_EXPANSIONS, TemplateError};
+pub use trust::{Trust, TrustError, adopt};

@@ -1,0 +1,76 @@
+//! Whether somebody who logged in by token would still be let in: after a claims
+//! update, and when some time has come.
+
+use super::login::{Circumstances, SECOND, in_time};
+use super::refusal::JwtRefusal;
+use super::trust::Trust;
+use crate::decision::{Identity, RefusalReason, TokenFacts};
+use crate::jwt::is_revoked;
+use crate::login::{ConnectionKind, Login};
+use crate::recheck::CloseWith;
+use crate::set::AccountSet;
+use crate::texts;
+use std::sync::Arc;
+
+impl AccountSet {
+    /// Decides about a connection with a token. `now` in ns.
+    pub(crate) fn recheck_token(
+        &self,
+        trust: &Trust,
+        who: &Identity,
+        token: &Arc<TokenFacts>,
+        kind: ConnectionKind,
+        now: i64,
+    ) -> Result<Identity, CloseWith> {
+        let Some(account) = self.account(&who.account.name) else {
+            let reason = format!("account {} was deleted", who.account.name);
+            return Err(close(texts::ACCOUNT_EXPIRED, reason));
+        };
+        let Some((claims, peer)) = &token.login else {
+            // Somebody an auth service let in: what it said is not asked again.
+            let facts = account.token.as_ref();
+            if facts.is_some_and(|facts| facts.is_expired(now / SECOND)) {
+                let reason = format!("the JWT of account {} has expired", account.name);
+                return Err(close(texts::ACCOUNT_EXPIRED, reason));
+            }
+            let revocations = facts.map(|facts| &facts.claims.nats.revocations);
+            if revocations.is_some_and(|r| is_revoked(r, &token.subject, token.issued_at)) {
+                let reason = format!("user {} is revoked by its account", token.subject);
+                return Err(close(texts::USER_REVOKED, reason));
+            }
+            return Ok(Identity { account: account.clone(), ..who.clone() });
+        };
+        let login = Login {
+            kind,
+            now,
+            peer: *peer,
+            via_trusted_proxy: who.proxy.is_some(),
+            ..Login::default()
+        };
+        let circumstances = Circumstances { login: &login, proven: true };
+        let verdict = in_time(claims, now)
+            .map_err(RefusalReason::from)
+            .and_then(|()| self.admit_user(trust, claims, account, circumstances));
+        match verdict {
+            Ok((_, identity)) => {
+                Ok(Identity { token: Some(token.clone()), proxy: who.proxy.clone(), ..identity })
+            }
+            Err(reason) => Err(close(text(&reason), reason.to_string())),
+        }
+    }
+}
+
+/// What a peer is told whose login would be refused for this reason.
+fn text(reason: &RefusalReason) -> &'static str {
+    let RefusalReason::Jwt(refusal) = reason else { return texts::AUTHORIZATION_VIOLATION };
+    match &**refusal {
+        JwtRefusal::Expired { .. } | JwtRefusal::Times { .. } => texts::USER_EXPIRED,
+        JwtRefusal::AccountExpired { .. } => texts::ACCOUNT_EXPIRED,
+        JwtRefusal::Revoked { .. } => texts::USER_REVOKED,
+        _ => texts::AUTHORIZATION_VIOLATION,
+    }
+}
+
+fn close(text: &'static str, reason: String) -> CloseWith {
+    CloseWith { text: Some(text), reason }
+}
