@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Foreign clients and the reference server against this workspace's `gust`.
 #
-#   tests/foreign.sh [SUITE…]        suites: cli py node backup crash differential
+#   tests/foreign.sh [SUITE…]        suites: cli operator py node backup crash differential
 #
 # GUST_BINARY   the server to test (default: a release build made here)
 # FOREIGN_ONLY  a pattern of checks, matched against SUITE/NAME
@@ -36,16 +36,18 @@ server() {
     export GUST_BINARY
 }
 
-# The CLI is built from a pinned module with its go.sum, so that the same
+# The tools are built from pinned modules with their go.sum, so that the same
 # sources are used everywhere and the proxy is not asked for version lists.
-nats_cli() {
-    have go || { missing cli "go is not installed"; return 1; }
-    local stamp="$FOREIGN_CACHE/bin/nats.sum"
-    if ! cmp -s tests/foreign/cli/go.sum "$stamp"; then
-        (cd tests/foreign/cli &&
-            quiet go build -o "$FOREIGN_CACHE/bin/nats" github.com/nats-io/natscli/nats) ||
-            { missing cli "the nats command line does not build"; return 1; }
-        cp tests/foreign/cli/go.sum "$stamp"
+nats_cli() { go_tool cli nats github.com/nats-io/natscli/nats; }
+nsc() { go_tool nsc nsc github.com/nats-io/nsc/v2; }
+# go_tool FOLDER NAME PACKAGE
+go_tool() {
+    have go || { missing "$1" "go is not installed"; return 1; }
+    local stamp="$FOREIGN_CACHE/bin/$2.sum"
+    if ! cmp -s "tests/foreign/$1/go.sum" "$stamp"; then
+        (cd "tests/foreign/$1" && quiet go build -o "$FOREIGN_CACHE/bin/$2" "$3") ||
+            { missing "$1" "$2 does not build"; return 1; }
+        cp "tests/foreign/$1/go.sum" "$stamp"
     fi
 }
 
@@ -64,6 +66,7 @@ references() {
 }
 
 suite_cli() { nats_cli && python3 tests/foreign/cli.py; }
+suite_operator() { nats_cli && nsc && python3 tests/foreign/operator.py; }
 suite_backup() { nats_cli && references backup && python3 tests/foreign/backup.py; }
 suite_crash() { python3 tests/foreign/crash.py; }
 suite_differential() { references differential && python3 tests/differential/run.py; }
@@ -86,7 +89,7 @@ suite_node() {
 }
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(cli py node backup crash differential)
+[ ${#suites[@]} -gt 0 ] || suites=(cli operator py node backup crash differential)
 have python3 || { missing all "python3 is not installed"; suites=(); }
 status=0
 server || { suites=(); status=1; }

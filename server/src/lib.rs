@@ -16,6 +16,7 @@ pub mod log;
 pub mod monitor;
 pub mod operators;
 pub mod passwords;
+pub mod resolver;
 pub mod route;
 pub mod rules;
 pub mod run;

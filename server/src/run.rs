@@ -2,7 +2,9 @@
 
 use crate::log::{Log, LogOptions};
 use crate::server::{COMPATIBLE, Listening, Server};
-use crate::{clock, files, jetstream, listener, monitor, operators, shard, signals, system};
+use crate::{
+    clock, files, jetstream, listener, monitor, operators, resolver, shard, signals, system,
+};
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
 use gust_config::{LoadError, Options};
@@ -125,17 +127,20 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
         files::write_pid(&options.pid_file)
             .map_err(|e| format!("writing pid file {}: {e}", options.pid_file))?;
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("starting the main runtime: {e}"))?;
+    resolver::start(&server, &runtime)?;
     let recovered = jetstream::start(&server)?;
+    runtime.block_on(resolver::in_force::load_owners(&server));
     let threads = start_shards(&server)?;
     if let Some(recovered) = recovered {
         jetstream::hand_over(&server, recovered);
     }
     system::services::start(&server);
     system::start_events(&server);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("starting the main runtime: {e}"))?;
+    resolver::in_force::begin(&server, &runtime);
     let result = runtime.block_on(main_loop(program, &server, log));
     server.stop();
     for t in threads {

@@ -58,6 +58,8 @@ pub struct Server {
     pub clients: Registry,
     /// JetStream, if it is on.
     pub jetstream: std::sync::OnceLock<Arc<crate::jetstream::JetStream>>,
+    /// Where account tokens come from, in operator mode.
+    pub resolver: std::sync::OnceLock<Arc<crate::resolver::Resolver>>,
     /// Ports in use after listening.
     pub listening: std::sync::OnceLock<Listening>,
     /// Accounts whose number of connections is to be told.
@@ -130,6 +132,7 @@ impl Server {
             // Half of the cores: the other half keeps serving.
             passwords: Passwords::new(shards / 2),
             jetstream: std::sync::OnceLock::new(),
+            resolver: std::sync::OnceLock::new(),
             listening: std::sync::OnceLock::new(),
             http_requests: parking_lot::Mutex::default(),
             conns_changed: conns::Changed::default(),

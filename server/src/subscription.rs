@@ -58,6 +58,8 @@ pub enum Service {
     JetStreamApi,
     /// `$SYS.REQ.>` of ordinary accounts and of the system account.
     System,
+    /// Requests that read and change account tokens.
+    Claims,
 }
 
 /// Outcome of counting a delivery against `max`.

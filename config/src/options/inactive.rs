@@ -14,7 +14,6 @@ impl Options {
             ("mqtt", self.mqtt.listen.is_set()),
             ("websocket", self.websocket.listen.is_set()),
             ("tls", self.tls.is_some()),
-            ("resolver", self.trust.resolver.is_some()),
             ("auth_callout", self.authorization.auth_callout.is_some()),
             ("proxy_protocol", self.proxy_protocol),
             ("ocsp", self.ocsp.as_ref().is_some_and(|o| o.mode != OcspMode::Never)),

@@ -3,6 +3,7 @@
 
 use super::session::{Session, Stop};
 use crate::connection::reason::CloseReason;
+use crate::resolver::in_force;
 use gust_account::AuthDecision;
 use gust_account::decision::Secret;
 use gust_wire::client::ErrText;
@@ -37,15 +38,30 @@ impl Session {
         loop {
             let stop = match pending {
                 PendingLogin::Password(check) => self.check_password(check).await,
-                PendingLogin::FetchAccount { id } => {
-                    Some(Stop::Close(self.refused(&format!("account {id} is not known"))))
-                }
+                PendingLogin::FetchAccount { id } => self.fetch_account(&id).await,
             };
             match stop {
                 Some(Stop::Login(next)) => pending = *next,
                 Some(Stop::Close(reason)) => return Err(reason),
                 Some(Stop::Incomplete(_)) | None => return Ok(()),
             }
+        }
+    }
+
+    async fn fetch_account(&mut self, id: &str) -> Option<Stop> {
+        let server = self.shard.server.clone();
+        // The lookup bounds the time.
+        match self.wait_for(in_force::load(&server, id), Duration::MAX).await {
+            Err(reason) => return Some(Stop::Close(reason)),
+            Ok(Some(Err(e))) => return Some(Stop::Close(self.refused(&e.to_string()))),
+            Ok(Some(Ok(())) | None) => {}
+        }
+        match self.decide() {
+            // It was deleted before it could be used.
+            Some(Stop::Login(next)) if matches!(*next, PendingLogin::FetchAccount { .. }) => {
+                Some(Stop::Close(self.refused(&format!("account {id} was deleted"))))
+            }
+            decided => decided,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The system account: events and the services on `$SYS.REQ.>`.
 
 mod account_services;
+pub mod claims;
 pub mod client_info;
 pub mod connect;
 pub mod conns;

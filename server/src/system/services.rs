@@ -3,7 +3,7 @@
 
 use super::reply::{self, Answer};
 use super::request::{self, selects, text};
-use super::{account_services, one_client, process, statsz, subscribers, user_info};
+use super::{account_services, claims, one_client, process, statsz, subscribers, user_info};
 use crate::account::AccountState;
 use crate::client::Client;
 use crate::monitor::{accountz, connz, healthz, jsz, subsz, topology, varz};
@@ -77,6 +77,9 @@ pub fn open(server: &Server, account: &AccountState) {
         for subject in servers.chain(one).chain(accounts).chain(others) {
             add(server, account, subject, Service::System);
         }
+        for (subject, queue) in server.resolver.get().map_or(&[][..], |r| claims::subjects(r)) {
+            add_queue(server, account, (*subject).to_owned(), queue, Service::Claims);
+        }
     } else {
         for subject in EVERYBODY {
             add(server, account, (*subject).to_owned(), Service::System);
@@ -88,10 +91,20 @@ pub fn open(server: &Server, account: &AccountState) {
 }
 
 fn add(server: &Server, account: &AccountState, subject: String, service: Service) {
-    let subject = Bytes::from(subject);
+    add_queue(server, account, subject, "", service);
+}
+
+fn add_queue(
+    server: &Server,
+    account: &AccountState,
+    subject: String,
+    queue: &'static str,
+    service: Service,
+) {
+    let (subject, queue) = (Bytes::from(subject), Bytes::from_static(queue.as_bytes()));
     let sub = Arc::new(Subscription {
         subject: subject.clone(),
-        queue: Bytes::new(),
+        queue: queue.clone(),
         sid: Bytes::new(),
         id: server.next_sub_id(),
         target: Target::Service(service),
@@ -100,7 +113,7 @@ fn add(server: &Server, account: &AccountState, subject: String, service: Servic
         closed: AtomicBool::new(false),
         filter: None,
     });
-    account.interest.insert(&subject, b"", sub.id, sub);
+    account.interest.insert(&subject, &queue, sub.id, sub);
     server.stats.subscriptions.fetch_add(1, Relaxed);
 }
 
@@ -120,6 +133,10 @@ pub fn call(
     match service {
         Service::JetStreamApi => {
             crate::jetstream::api::request(&shard, account, m.to_owned_message(), client)
+        }
+        Service::Claims => {
+            claims::call(shard, account.clone(), m.to_owned_message());
+            true
         }
         Service::System => {
             let (account, m) = (account.clone(), m.to_owned_message());

@@ -1,0 +1,216 @@
+//! Lookups under way: one per account however many logins wait for it, a bounded
+//! number at a time, each of bounded duration; what was not found is not asked
+//! for again at once.
+//!
+//! Whoever can open a connection can name accounts that do not exist. So a miss
+//! costs at most one lookup per account and [`REMEMBER`], and at most
+//! [`AT_ONCE`] lookups burden disk or web server; others wait their turn within
+//! the time a lookup may take.
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+
+/// Lookups at a time.
+const AT_ONCE: usize = 16;
+/// How long a failed lookup answers for the next ones.
+const REMEMBER: Duration = Duration::from_secs(1);
+/// Failures remembered; when there are more, new ones are not remembered.
+const MOST_REMEMBERED: usize = 4096;
+
+/// Why an account's token could not be had. Cheap to hand to all who wait.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchError(pub Arc<str>);
+
+impl FetchError {
+    /// With this text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// What a lookup found.
+pub type Outcome<T> = Result<T, FetchError>;
+
+/// Lookups of values of type `T` by account.
+#[derive(Debug)]
+pub struct Flights<T> {
+    running: Mutex<HashMap<String, watch::Receiver<Option<Outcome<T>>>>>,
+    failed: Mutex<HashMap<String, (Instant, FetchError)>>,
+    room: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl<T: Clone + Send + Sync + 'static> Flights<T> {
+    /// Lookups that may take `timeout`.
+    pub fn new(timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            running: Mutex::default(),
+            failed: Mutex::default(),
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+            timeout,
+        })
+    }
+
+    /// Waits for the lookup of `id`, starting it as `work` unless one is under
+    /// way or failed a moment ago. It goes on if the caller stops waiting.
+    pub async fn get<W, F>(self: &Arc<Self>, id: &str, work: W) -> Outcome<T>
+    where
+        W: FnOnce() -> F,
+        F: Future<Output = Outcome<T>> + Send + 'static,
+    {
+        if let Some(error) = self.failed_before(id) {
+            return Err(error);
+        }
+        let mut waiting = {
+            let mut running = self.running.lock();
+            match running.get(id) {
+                Some(rx) => rx.clone(),
+                None => {
+                    let (tx, rx) = watch::channel(None);
+                    running.insert(id.to_owned(), rx.clone());
+                    let (flights, id, work) = (self.clone(), id.to_owned(), work());
+                    tokio::spawn(async move {
+                        let outcome = flights.timed(work).await;
+                        flights.landed(&id, &outcome);
+                        tx.send_replace(Some(outcome));
+                    });
+                    rx
+                }
+            }
+        };
+        let landed = waiting.wait_for(Option::is_some).await;
+        let outcome = landed.ok().and_then(|o| (*o).clone());
+        outcome.unwrap_or_else(|| Err(FetchError::new("the lookup was given up")))
+    }
+
+    /// What failed before may be found now.
+    pub fn forget(&self, id: &str) {
+        self.failed.lock().remove(id);
+    }
+
+    async fn timed(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let turn = async {
+            let _turn = self.room.acquire().await;
+            work.await
+        };
+        let late = || FetchError::new(format!("no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, turn).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn landed(&self, id: &str, outcome: &Outcome<T>) {
+        if let Err(error) = outcome {
+            let now = Instant::now();
+            let mut failed = self.failed.lock();
+            if failed.len() >= MOST_REMEMBERED {
+                failed.retain(|_, (at, _)| now.duration_since(*at) < REMEMBER);
+            }
+            if failed.len() < MOST_REMEMBERED {
+                failed.insert(id.to_owned(), (now, error.clone()));
+            }
+        }
+        self.running.lock().remove(id);
+    }
+
+    fn failed_before(&self, id: &str) -> Option<FetchError> {
+        let mut failed = self.failed.lock();
+        let (at, error) = failed.get(id)?;
+        if at.elapsed() < REMEMBER {
+            return Some(error.clone());
+        }
+        failed.remove(id);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use tokio::sync::Notify;
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test);
+    }
+
+    #[test]
+    fn all_who_wait_share_one_lookup() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_secs(30));
+            let (asked, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+            let one = || {
+                let (flights, asked, go) = (flights.clone(), asked.clone(), go.clone());
+                tokio::spawn(async move {
+                    let work = || async move {
+                        asked.fetch_add(1, SeqCst);
+                        go.notified().await;
+                        Ok(7)
+                    };
+                    flights.get("A", work).await
+                })
+            };
+            let first = one();
+            let more: Vec<_> = (0..50).map(|_| one()).collect();
+            tokio::task::yield_now().await;
+            // Who asked first goes away; the others still get an answer.
+            first.abort();
+            while asked.load(SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            go.notify_one();
+            for waiting in more {
+                assert_eq!(waiting.await.unwrap(), Ok(7));
+            }
+            assert_eq!(asked.load(SeqCst), 1);
+            assert!(flights.running.lock().is_empty());
+            // It is over: the next one asks again.
+            assert_eq!(flights.get("A", || async { Ok(8) }).await, Ok(8));
+        });
+    }
+
+    #[test]
+    fn a_failure_is_remembered_until_forgotten() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_secs(30));
+            let no = || async { Err(FetchError::new("unknown")) };
+            assert!(flights.get("A", no).await.is_err());
+            let again = flights.get("A", || async { Ok(1) }).await;
+            assert_eq!(again.unwrap_err().to_string(), "unknown");
+            assert_eq!(flights.get("B", || async { Ok(2) }).await, Ok(2));
+            flights.forget("A");
+            assert_eq!(flights.get("A", || async { Ok(3) }).await, Ok(3));
+        });
+    }
+
+    #[test]
+    fn a_lookup_ends_in_time_even_if_it_must_wait_for_its_turn() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_millis(20));
+            let stuck = |n: usize| {
+                let flights = flights.clone();
+                async move { flights.get(&format!("A{n}"), std::future::pending).await }
+            };
+            let waiting: Vec<_> = (0..AT_ONCE * 3).map(|n| tokio::spawn(stuck(n))).collect();
+            for w in waiting {
+                let error = w.await.unwrap().unwrap_err().to_string();
+                assert_eq!(error, "no answer within 20ms");
+            }
+            assert_eq!(flights.room.available_permits(), AT_ONCE);
+        });
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_secs(30));
+            for n in 0..MOST_REMEMBERED + 10 {
+                flights.landed(&n.to_string(), &Err(FetchError::new("no")));
+            }
+            assert!(flights.failed.lock().len() <= MOST_REMEMBERED);
+        });
+    }
+}
