@@ -39,6 +39,8 @@ pub struct AccountState {
     pub services_open: AtomicBool,
     /// It waits to be told about in `crate::system::conns`.
     pub conns_changed: AtomicBool,
+    /// What it exchanges with other accounts.
+    pub exchange: crate::exchange::Crossing,
 }
 
 /// Message and byte counters.
@@ -122,6 +124,7 @@ impl AccountState {
             watched: AtomicU64::new(0),
             services_open: AtomicBool::new(false),
             conns_changed: AtomicBool::new(false),
+            exchange: crate::exchange::Crossing::default(),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod client_registry;
 pub mod clock;
 pub mod command_line;
 pub mod connection;
+pub mod exchange;
 pub mod files;
 pub mod identity;
 pub mod jetstream;

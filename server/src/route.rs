@@ -4,6 +4,8 @@ use crate::account::AccountState;
 use crate::client::Client;
 use crate::connection::outbound::Pushed;
 use crate::connection::reason::CloseReason;
+use crate::exchange::service::Via;
+use crate::exchange::{responses, service, shadow};
 use crate::shard::Shard;
 use crate::shard::mailbox::{Mail, StreamCall, StreamMail};
 use crate::stats::add;
@@ -28,14 +30,28 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// Header and total size as the publisher wrote them; empty = to be made.
     pub size_text: (&'a [u8], &'a [u8]),
-    /// Buffer headers, payload and the rest point into, if there is one.
+    /// Buffer that payload, and perhaps more, points into, if there is one.
     pub owner: Option<&'a Bytes>,
+    /// Subject that leads to the receivers: other than `subject` for what
+    /// JetStream delivers.
+    pub to: &'a [u8],
+    /// The service import it came through last, if any.
+    pub via: Option<&'a Via<'a>>,
 }
 
 impl<'a> Message<'a> {
     /// A message made by the server.
     pub fn new(subject: &'a [u8], reply: &'a [u8], headers: &'a [u8], payload: &'a [u8]) -> Self {
-        Self { subject, reply, headers, payload, size_text: (&[], &[]), owner: None }
+        Self {
+            subject,
+            reply,
+            headers,
+            payload,
+            size_text: (&[], &[]),
+            owner: None,
+            to: subject,
+            via: None,
+        }
     }
 
     /// Writes the control line a receiver sees. The publisher's size text is
@@ -79,16 +95,26 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn own(&self, slice: &[u8]) -> Bytes {
+    /// A part of it with a buffer of its own.
+    pub fn own(&self, slice: &[u8]) -> Bytes {
         match self.owner {
             _ if slice.is_empty() => Bytes::new(),
             // A kept slice pins the whole read buffer, so only large ones share.
-            Some(owner) if slice.len() >= crate::connection::outbound::SHARE_FROM => {
+            Some(owner)
+                if slice.len() >= crate::connection::outbound::SHARE_FROM
+                    && is_part(slice, owner) =>
+            {
                 owner.slice_ref(slice)
             }
             _ => Bytes::copy_from_slice(slice),
         }
     }
+}
+
+/// Whether `part` lies in `whole`: headers may have been written anew.
+fn is_part(part: &[u8], whole: &[u8]) -> bool {
+    let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
+    whole.start <= part.start && part.end <= whole.end
 }
 
 /// A message that left its buffers.
@@ -155,7 +181,7 @@ impl Shard {
     }
 
     /// Hands `m` to one subscription; false if it did not take it.
-    fn deliver(
+    pub fn deliver(
         &self,
         account: &Arc<AccountState>,
         sub: &Arc<Subscription>,
@@ -174,6 +200,12 @@ impl Shard {
                 crate::system::services::call(self, *service, account, m, origin)
             }
             Target::Channel(tx) => tx.try_send(m.to_owned_message()).is_ok(),
+            Target::Shadow(shadow) => return shadow::deliver(self, shadow, m, origin, routed),
+            Target::Import(link) => service::request(self, link, account, m, origin, routed),
+            Target::Responses => {
+                responses::answer(self, account, m, origin, routed);
+                true
+            }
         };
         routed.delivered += usize::from(took);
         took
@@ -220,6 +252,7 @@ impl Shard {
         );
         if last {
             account.interest.remove(&sub.subject, &sub.queue, sub.id);
+            crate::exchange::unsubscribed(&self.server, account, sub);
             client.ended.lock().push(sub.sid.clone());
         }
         match pushed {
@@ -278,7 +311,23 @@ impl Shard {
     ) -> Routed {
         let mut found = self.scratch.take();
         account.interest.read().matches(to, &mut found);
-        let routed = self.route(account, &found, m, Origin::Server, queue);
+        let m = Message { to, ..*m };
+        let routed = self.route(account, &found, &m, Origin::Server, queue);
+        found.clear();
+        self.scratch.replace(found);
+        routed
+    }
+
+    /// Publishes a message that crossed into `account`.
+    pub fn route_to(
+        &self,
+        account: &Arc<AccountState>,
+        m: &Message<'_>,
+        origin: Origin<'_>,
+    ) -> Routed {
+        let mut found = self.scratch.take();
+        account.interest.read().matches(m.to, &mut found);
+        let routed = self.route(account, &found, m, origin, b"");
         found.clear();
         self.scratch.replace(found);
         routed

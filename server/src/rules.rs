@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Puts `rules` in force. Every connection is told and looks at itself in its
 /// own time: until then it goes on under the rules it had.
 pub fn install(server: &Arc<Server>, rules: AccountSet) {
-    server.rules.store(Arc::new(rules));
+    let old = server.rules.swap(Arc::new(rules));
     let rules = server.rules.load();
     for account in rules.accounts() {
         let state = server.accounts.get_or_make(&account.name);
@@ -19,6 +19,7 @@ pub fn install(server: &Arc<Server>, rules: AccountSet) {
         }
         services::open(server, &state);
     }
+    crate::exchange::apply(server, &old, &rules);
     for client in server.clients.all() {
         client.signal(signal::RULES);
     }

@@ -3,7 +3,8 @@
 use crate::log::{Log, LogOptions};
 use crate::server::{COMPATIBLE, Listening, Server};
 use crate::{
-    clock, files, jetstream, listener, monitor, operators, resolver, shard, signals, system,
+    clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
+    system,
 };
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
@@ -141,6 +142,12 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
     system::services::start(&server);
     system::start_events(&server);
     resolver::in_force::begin(&server, &runtime);
+    let rules = server.rules.load_full();
+    exchange::apply(&server, &rules, &rules);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("starting the main runtime: {e}"))?;
     let result = runtime.block_on(main_loop(program, &server, log));
     server.stop();
     for t in threads {

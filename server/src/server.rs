@@ -70,6 +70,8 @@ pub struct Server {
     pub cpu: crate::monitor::usage::Cpu,
     /// Counts of HTTP requests by path.
     pub http_requests: parking_lot::Mutex<std::collections::BTreeMap<&'static str, u64>>,
+    /// Requests between accounts that wait for answers.
+    pub exchange: crate::exchange::responses::Tables,
     system: Arc<AccountState>,
     shards: Vec<Mailbox>,
     next_cid: AtomicU64,
@@ -138,6 +140,7 @@ impl Server {
             conns_changed: conns::Changed::default(),
             statsz_asked: AtomicI64::new(0),
             cpu: crate::monitor::usage::Cpu::new(now),
+            exchange: crate::exchange::responses::Tables::default(),
             system,
             shards: (0..shards).map(|_| Mailbox::default()).collect(),
             next_cid: AtomicU64::new(0),
@@ -278,6 +281,7 @@ impl Server {
     pub fn subscribe(&self, shard: &Shard, account: &Arc<AccountState>, sub: &Arc<Subscription>) {
         account.interest.insert(&sub.subject, &sub.queue, sub.id, sub.clone());
         self.stats.subscriptions.fetch_add(1, Relaxed);
+        crate::exchange::subscribed(self, account, sub);
         self.interest_changed(shard, account, &sub.subject);
     }
 
@@ -286,7 +290,18 @@ impl Server {
         sub.closed.store(true, Relaxed);
         account.interest.remove(&sub.subject, &sub.queue, sub.id);
         self.stats.subscriptions.fetch_sub(1, Relaxed);
+        crate::exchange::unsubscribed(self, account, sub);
         self.interest_changed(shard, account, &sub.subject);
+    }
+
+    /// Tells streams that interest in `subject` came or went; from any thread.
+    pub fn interest_changed_anywhere(&self, account: &AccountState, subject: &[u8]) {
+        for watch in account.watchers(subject) {
+            let group = watch.group;
+            self.shard(watch.shard).send_one(Mail::Call(Box::new(move |s| {
+                s.engine.borrow_mut().interest_changed(s, group);
+            })));
+        }
     }
 
     fn interest_changed(&self, shard: &Shard, account: &AccountState, subject: &[u8]) {

@@ -1,6 +1,8 @@
 //! A subscription: who asked for which subject, and where its messages go.
 
 use crate::client::Client;
+use crate::exchange::service::Link;
+use crate::exchange::shadow::Shadow;
 use crate::route::OwnedMessage;
 use crate::shard::mailbox::StreamCall;
 use bytes::Bytes;
@@ -49,6 +51,12 @@ pub enum Target {
     Service(Service),
     /// To a task of the server; dropped when the channel is full.
     Channel(tokio::sync::mpsc::Sender<OwnedMessage>),
+    /// To a subscription of an account that imports this stream.
+    Shadow(Box<Shadow>),
+    /// To the account that exports this service.
+    Import(Arc<Link>),
+    /// Back to those who asked through a service import.
+    Responses,
 }
 
 /// Services the server answers by itself.

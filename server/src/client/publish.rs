@@ -90,10 +90,12 @@ impl Session {
             payload: op.payload,
             size_text: (op.header_text, op.size_text),
             owner: Some(chunk),
+            to: subject,
+            via: None,
         };
         // Acks and inbox replies use each subject once: caching them would only
         // push out what is worth keeping.
-        let once = subject.starts_with(b"$JS.ACK.") || subject.starts_with(b"_INBOX.");
+        let once = [&b"_INBOX."[..], b"$JS.ACK.", b"_R_."].iter().any(|p| subject.starts_with(p));
         let origin_client = self.client.clone();
         let origin = Origin::Client(&origin_client);
         let routed = if once {

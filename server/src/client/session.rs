@@ -354,7 +354,7 @@ impl Session {
             }
             // The first PING measures the round trip; later ones are skipped
             // while the client shows life by itself.
-            if quiet || self.client.rtt.load(Relaxed) == 0 || self.pings_out > 0 {
+            if quiet || self.ping_sent == 0 || self.pings_out > 0 {
                 self.ping(now);
             }
             self.client.out.shrink();
@@ -384,7 +384,10 @@ impl Session {
         self.connected = true;
         self.auth_deadline = i64::MAX;
         let interval = self.shard.server.options.load().limits.ping_interval_ns;
-        self.next_ping = clock::now() + interval.min(FIRST_PING + jitter(&self.shard));
+        let now = clock::now();
+        // An estimate until the first PONG, for those who are told of it.
+        self.client.rtt.store((now - self.client.start).max(1), Relaxed);
+        self.next_ping = now + interval.min(FIRST_PING + jitter(&self.shard));
         self.arm();
     }
 

@@ -48,6 +48,7 @@ pub fn detail(server: &Server, a: &AccountState) -> Value {
     if server.is_system(a) {
         detail["is_system"] = true.into();
     }
+    super::exchange::add(server, a, &mut detail);
     detail
 }
 

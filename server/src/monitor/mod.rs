@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub mod accountz;
 pub mod connz;
+pub mod exchange;
 pub mod healthz;
 pub mod jsz;
 pub mod metrics;

@@ -131,6 +131,7 @@ pub fn call(
     };
     let Some(shard) = shard.this() else { return false };
     match service {
+        Service::JetStreamApi if account.exchange.services.hides_api() => false,
         Service::JetStreamApi => {
             crate::jetstream::api::request(&shard, account, m.to_owned_message(), client)
         }

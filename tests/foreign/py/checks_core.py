@@ -193,7 +193,7 @@ accounts {
 """
 
 
-@check("accounts share by imports only", ACCOUNTS, later="imports and exports are not built yet")
+@check("accounts share by imports only", ACCOUNTS)
 async def _(t):
     a, b = await t.connect(user="a", password="a"), await t.connect(user="b", password="b")
 

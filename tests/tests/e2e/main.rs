@@ -11,6 +11,7 @@ mod common;
 mod consumers;
 mod core;
 mod durability;
+mod exchange;
 mod jetstream;
 mod limits;
 mod logins;

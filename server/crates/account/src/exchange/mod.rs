@@ -3,6 +3,7 @@
 
 mod cycles;
 mod fault;
+mod pending;
 mod resolve;
 #[cfg(test)]
 mod resolve_test;
@@ -12,6 +13,7 @@ mod stream;
 
 pub use fault::{ExchangeError, ExchangeFault};
 pub use gust_config::options::exchange::{ExchangeKind, Latency, ResponseType};
+pub use pending::{Pending, Refused, Token};
 pub use resolve::{AccountExchange, Activation, Exchange, InvalidImport, Judge, Party};
 pub use rules::{Access, DEFAULT_THRESHOLD_NS, ExportRule, ImportRule};
 pub use service::{ServiceExport, ServiceImport};

@@ -85,6 +85,21 @@ impl Mappings {
         self.all.iter().map(|m| &*m.src)
     }
 
+    /// For each source its destinations: template, upper end of its share of a
+    /// hundred, and cluster (empty: all others).
+    pub fn shares(&self) -> impl Iterator<Item = (&[u8], Vec<(&[u8], u8, &str)>)> {
+        fn named<'a>(
+            shares: &'a Shares,
+            cluster: &'a str,
+        ) -> impl Iterator<Item = (&'a [u8], u8, &'a str)> {
+            shares.iter().map(move |(end, t)| (t.dest(), *end, cluster))
+        }
+        self.all.iter().map(|m| {
+            let clusters = m.clusters.iter().flat_map(|(name, s)| named(s, name));
+            (&*m.src, named(&m.any, "").chain(clusters).collect())
+        })
+    }
+
     /// Adds the mapping of `src`, or replaces the one it has. Weights below 100
     /// in sum leave the rest with the source, unless the source is itself a
     /// destination: then the rest is lost (contract/core.md §5).
