@@ -144,10 +144,6 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
     resolver::in_force::begin(&server, &runtime);
     let rules = server.rules.load_full();
     exchange::apply(&server, &rules, &rules);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| format!("starting the main runtime: {e}"))?;
     let result = runtime.block_on(main_loop(program, &server, log));
     server.stop();
     for t in threads {
