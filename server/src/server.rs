@@ -66,6 +66,8 @@ pub struct Server {
     pub conns_changed: conns::Changed,
     /// When statistics were last published because somebody asked, ns.
     pub statsz_asked: AtomicI64,
+    /// Logins refused because their account is not pinned.
+    pub pinned_account_fails: AtomicU64,
     /// CPU use.
     pub cpu: crate::monitor::usage::Cpu,
     /// Counts of HTTP requests by path.
@@ -139,6 +141,7 @@ impl Server {
             http_requests: parking_lot::Mutex::default(),
             conns_changed: conns::Changed::default(),
             statsz_asked: AtomicI64::new(0),
+            pinned_account_fails: AtomicU64::new(0),
             cpu: crate::monitor::usage::Cpu::new(now),
             exchange: crate::exchange::responses::Tables::default(),
             system,
@@ -240,7 +243,8 @@ impl Server {
 
     /// The name of an account as people know it, besides the one in subjects.
     pub fn account_tag(&self, account: &str) -> String {
-        account.to_owned()
+        let rules = self.rules.load();
+        rules.account(account).map_or(account, |a| a.display_name()).to_owned()
     }
 
     /// INFO for a new connection.

@@ -6,6 +6,7 @@ use crate::account::AccountState;
 use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::system::{connect, conns, disconnect};
+use gust_account::operator::JwtRefusal;
 use gust_account::{AuthDecision, Identity, Login, RefusalReason};
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
@@ -84,7 +85,10 @@ impl Session {
                     RefusalReason::ProxyRequired(_) => CloseReason::ProxyRequired,
                     _ => CloseReason::AuthenticationFailure,
                 };
-                return Some(Stop::Close(self.refused_as(&refusal.reason.to_string(), reason)));
+                self.count_refusal(&refusal.reason);
+                let why = refusal.reason.to_string();
+                let account = refusal.account.as_deref();
+                return Some(Stop::Close(self.refused_as(&why, reason, account)));
             }
             AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
                 PendingLogin::Password(PasswordCheck { hash, candidate, then, otherwise })
@@ -112,14 +116,23 @@ impl Session {
 
     /// Refuses the login: the peer learns nothing, the log everything but secrets.
     pub fn refused(&mut self, why: &str) -> CloseReason {
-        self.refused_as(why, CloseReason::AuthenticationFailure)
+        self.refused_as(why, CloseReason::AuthenticationFailure, None)
     }
 
-    fn refused_as(&mut self, why: &str, reason: CloseReason) -> CloseReason {
+    fn count_refusal(&self, reason: &RefusalReason) {
+        if let RefusalReason::Jwt(why) = reason
+            && matches!(**why, JwtRefusal::NotPinned { .. })
+        {
+            self.shard.server.pinned_account_fails.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// `account` is told too, if it has issued what was presented.
+    fn refused_as(&mut self, why: &str, reason: CloseReason, account: Option<&str>) -> CloseReason {
         self.send(|out| ErrText::AuthorizationViolation.put_line(out));
         let who = self.client.facts.lock().described();
         tracing::error!("{} - authentication error - {who}: {why}", self.client.label());
-        disconnect::refused(&self.shard, None, &self.client, reason);
+        disconnect::refused(&self.shard, account, &self.client, reason);
         reason
     }
 

@@ -97,6 +97,8 @@ pub struct ClientFacts {
     pub login: LoginName,
     /// Account it is bound to.
     pub account: String,
+    /// The account with its name for people, for logs.
+    pub account_label: String,
     /// Whether it sent CONNECT (or may act without).
     pub connected: bool,
     /// What it may do; `None`: everything.
@@ -153,7 +155,12 @@ impl ClientFacts {
 
     /// Takes over who the client turned out to be.
     pub fn identify(&mut self, identity: &Identity) {
-        identity.account.name.as_ref().clone_into(&mut self.account);
+        let account = &identity.account;
+        account.name.as_ref().clone_into(&mut self.account);
+        self.account_label = match account.token {
+            Some(_) => format!("{}/{}", account.name, account.display_name()),
+            None => account.name.to_string(),
+        };
         if !identity.name.is_empty() {
             identity.name.as_ref().clone_into(&mut self.user);
             let nkey = identity.user.as_ref().is_some_and(|u| u.is_nkey);
@@ -200,7 +207,7 @@ impl ClientFacts {
                 LoginName::Jwt => format!("jwt:{}", self.user),
                 LoginName::Token => "token".to_owned(),
             };
-            s.push_str(&format!(" - {:?}", format!("{}/{user}", self.account)));
+            s.push_str(&format!(" - {:?}", format!("{}/{user}", self.account_label)));
         }
         s
     }

@@ -1,5 +1,6 @@
 //! `/accountz` and `/accstatz` (contract/monitoring.md §1.5).
 
+use super::account_detail;
 use crate::account::AccountState;
 use crate::clock::{self, rfc3339};
 use crate::server::Server;
@@ -21,35 +22,8 @@ pub fn accountz(server: &Server, account: &str) -> Result<Value, String> {
         server.accounts.get(account).ok_or_else(|| format!("Account {account} does not exist"))?;
     Ok(json!({
         "server_id": server.id, "now": now, "system_account": system,
-        "account_detail": detail(server, &a),
+        "account_detail": account_detail::detail(server, &a),
     }))
-}
-
-/// One account as `/accountz` shows it.
-pub fn detail(server: &Server, a: &AccountState) -> Value {
-    let interest = a.interest.stats();
-    let mut detail = json!({
-        "account_name": a.name,
-        "update_time": rfc3339(server.config_loaded),
-        "expired": false,
-        "complete": true,
-        "jetstream_enabled": a.jetstream.enabled.load(Relaxed),
-        "leafnode_connections": 0,
-        "client_connections": a.connections.load(Relaxed).max(0),
-        "subscriptions": interest.subs,
-        "name_tag": a.name,
-        // Matches are cached and counted by connection, not by account.
-        "sublist_stats": {
-            "num_subscriptions": interest.subs, "num_cache": 0,
-            "num_inserts": interest.inserts, "num_removes": interest.removes,
-            "num_matches": 0, "cache_hit_rate": 0, "max_fanout": 0, "avg_fanout": 0,
-        },
-    });
-    if server.is_system(a) {
-        detail["is_system"] = true.into();
-    }
-    super::exchange::add(server, a, &mut detail);
-    detail
 }
 
 /// Traffic of the accounts with connections, or of all; only of those named, if

@@ -221,10 +221,19 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
         if !c.facts.account.is_empty() && c.facts.account != "$G" {
             put("account", c.facts.account.as_str().into());
         }
-        // The account's name tag; only accounts of JWTs have one besides their
-        // name. nats-server leaves it out for closed connections of `$G`.
+        if let Some(token) = &c.facts.token {
+            // Empty for bearer tokens: whoever reads one may use it.
+            if !token.jwt.is_empty() {
+                put("jwt", token.jwt.as_str().into());
+            }
+            put("issuer_key", token.issuer_key.as_str().into());
+        }
+        // nats-server leaves it out for closed connections of `$G`.
         if !c.facts.account.is_empty() && (row.closed.is_none() || c.facts.account != "$G") {
-            put("name_tag", c.facts.account.as_str().into());
+            put("name_tag", server.account_tag(&c.facts.account).into());
+        }
+        if let Some(token) = c.facts.token.as_ref().filter(|t| !t.tags.is_empty()) {
+            put("tags", json!(token.tags));
         }
     }
     if (o.subs || o.subs_detail) && row.closed.is_none() {

@@ -106,7 +106,7 @@ pub async fn jsz(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
             .filter(|a| o.account.is_empty() || a.name == o.account)
             .skip(skip)
             .take(take)
-            .map(|a| account(a, &all, &details, o))
+            .map(|a| account(server, a, &all, &details, o))
             .collect();
         if !rows.is_empty() {
             m.insert("account_details".into(), rows.into());
@@ -126,7 +126,7 @@ pub async fn of_account(
     let js = js.ok_or_else(|| format!("account {:?} not jetstream enabled", a.name))?;
     let all = js.assets.all();
     let details = details(server, &all, o).await;
-    Ok(account(a, &all, &details, o))
+    Ok(account(server, a, &all, &details, o))
 }
 
 /// The `jetstream` member of `/varz`.
@@ -274,14 +274,20 @@ fn detail(a: &crate::jetstream::actor::Actor, o: &Options, server: &str) -> Deta
     }
 }
 
-fn account(a: &AccountState, all: &[Asset], details: &[Detail], o: &Options) -> Value {
+fn account(
+    server: &Server,
+    a: &AccountState,
+    all: &[Asset],
+    details: &[Detail],
+    o: &Options,
+) -> Value {
     let own: Vec<Asset> = all.iter().filter(|s| s.account == a.name).cloned().collect();
     let limits = a.jetstream.limits();
     // Unlimited is −1 read as an unsigned number, as nats-server shows it.
     let limit = |n: Option<i64>| n.unwrap_or(-1) as u64;
     let api = api_stats(a);
     let mut m = Map::new();
-    m.insert("name".into(), a.name.as_str().into());
+    m.insert("name".into(), server.account_tag(&a.name).into());
     m.insert("id".into(), a.name.as_str().into());
     m.insert("memory".into(), a.jetstream.memory.load(Relaxed).max(0).into());
     m.insert("storage".into(), a.jetstream.storage.load(Relaxed).max(0).into());

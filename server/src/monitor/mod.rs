@@ -6,6 +6,7 @@ use gust_admin::query::Query;
 use gust_admin::{Handler, Reply, Request};
 use std::sync::Arc;
 
+pub mod account_detail;
 pub mod accountz;
 pub mod connz;
 pub mod exchange;

@@ -56,6 +56,7 @@ pub fn subsz(server: &Server, o: &Options) -> Result<Value, String> {
         if !o.account.is_empty() && account.name != o.account {
             continue;
         }
+        let tag = server.account_tag(&account.name);
         let stats = account.interest.stats();
         count += stats.subs;
         inserts += stats.inserts;
@@ -66,7 +67,7 @@ pub fn subsz(server: &Server, o: &Options) -> Result<Value, String> {
                 let at = total as i64;
                 total += 1;
                 if o.subs && at >= o.offset && at < o.offset + limit {
-                    list.push(detail(sub, Some(&account.name)));
+                    list.push(detail(sub, Some((&account.name, &tag))));
                 }
             }
         });
@@ -110,13 +111,14 @@ pub fn of_client(server: &Server, account: &str, cid: u64) -> Vec<Arc<Subscripti
     out
 }
 
-/// One subscription as the documents show it; those of one connection do not
+/// One subscription as the documents show it, with its account's name and the
+/// name of that for people; those of one connection do not
 /// repeat its account.
-pub fn detail(sub: &Subscription, account: Option<&str>) -> Value {
+pub fn detail(sub: &Subscription, account: Option<(&str, &str)>) -> Value {
     let mut m = Map::new();
-    if let Some(account) = account {
+    if let Some((account, tag)) = account {
         m.insert("account".to_owned(), account.into());
-        m.insert("account_tag".to_owned(), account.into());
+        m.insert("account_tag".to_owned(), tag.into());
     }
     m.insert("subject".to_owned(), text(&sub.subject).into());
     if !sub.queue.is_empty() {

@@ -81,9 +81,23 @@ pub async fn varz(server: &Server) -> Value {
         put("proxies", json!({ "trusted": keys.collect::<Vec<_>>() }));
     }
     put("system_account", server.system_account().name.as_str().into());
+    trust(server, &o, &mut m);
     losses(s, &mut m);
     m.insert("feature_flags".to_owned(), crate::system::server_info::feature_flags(&o));
     Value::Object(m)
+}
+
+/// Operators, whose tokens are public.
+fn trust(server: &Server, o: &gust_config::Options, m: &mut Map<String, Value>) {
+    let rules = server.rules.load();
+    if let Some(trust) = rules.trust().filter(|t| !t.operators.is_empty()) {
+        m.insert("trusted_operators_jwt".to_owned(), json!(o.trust.operators));
+        m.insert("trusted_operators_claim".to_owned(), json!(trust.operators));
+    }
+    let fails = server.pinned_account_fails.load(Relaxed);
+    if fails > 0 {
+        m.insert("pinned_account_fails".to_owned(), fails.into());
+    }
 }
 
 /// What was slow, stale or waited for, by kind of connection.

@@ -134,8 +134,9 @@ impl Shard {
                 }
             }
         }
-        self.flush_touched();
+        // First the books: who got a message and then looks finds it counted.
         self.stats.report(&self.server.stats);
+        self.flush_touched();
     }
 
     fn handle(self: &Rc<Self>, mail: Mail) {

@@ -4,7 +4,7 @@
 use super::conns;
 use super::reply::Answer;
 use super::request::{self, flag};
-use crate::monitor::{accountz, connz, jsz, subsz, topology};
+use crate::monitor::{account_detail, accountz, connz, jsz, subsz, topology};
 use crate::server::Server;
 use serde_json::Value;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub async fn answer(server: &Arc<Server>, account: &str, name: &str, o: &Value) 
                 jsz::Options { account: account.to_owned(), ..jsz::Options::from_json(o) };
             jsz::of_account(server, &found, &options).await.into()
         }
-        "INFO" => Answer::Data(accountz::detail(server, &found)),
+        "INFO" => Answer::Data(account_detail::detail(server, &found)),
         "STATZ" => {
             let names = [account.to_owned()];
             let unused = flag(o, "include_unused");

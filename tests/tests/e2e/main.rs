@@ -18,5 +18,6 @@ mod logins;
 mod monitoring;
 mod protocol;
 mod proxies;
+mod secrets;
 mod stores;
 mod system;

@@ -124,6 +124,9 @@ pub struct Refusal {
     pub text: &'static str,
     /// For the log and the closed connection's record.
     pub reason: RefusalReason,
+    /// The account that has issued what was presented, if that is certain: those
+    /// in it are told as well.
+    pub account: Option<Arc<str>>,
 }
 
 /// Why a login was refused.
@@ -183,6 +186,6 @@ impl From<JwtRefusal> for RefusalReason {
 
 impl From<RefusalReason> for Refusal {
     fn from(reason: RefusalReason) -> Self {
-        Refusal { text: texts::AUTHORIZATION_VIOLATION, reason }
+        Refusal { text: texts::AUTHORIZATION_VIOLATION, reason, account: None }
     }
 }

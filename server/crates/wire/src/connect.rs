@@ -5,6 +5,7 @@
 //! bounded by `max_control_line` and nesting by the JSON reader (128 levels).
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -103,9 +104,24 @@ impl fmt::Debug for Connect {
 }
 
 /// CONNECT is not the JSON object it should be. The connection closes silently.
-#[derive(Debug, thiserror::Error)]
-#[error("CONNECT is not a valid document: {0}")]
-pub struct ConnectError(#[source] serde_json::Error);
+/// What the JSON reader says is not kept: it quotes values, which may be secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("CONNECT is not a valid document: {what} at column {column}")]
+pub struct ConnectError {
+    what: &'static str,
+    column: usize,
+}
+
+impl From<serde_json::Error> for ConnectError {
+    fn from(e: serde_json::Error) -> Self {
+        let what = match e.classify() {
+            Category::Data => "a value of the wrong type",
+            Category::Eof => "it ends too early",
+            Category::Syntax | Category::Io => "it is no JSON",
+        };
+        ConnectError { what, column: e.column() }
+    }
+}
 
 impl Connect {
     /// Reads a first CONNECT.
@@ -121,8 +137,8 @@ impl Connect {
         // Bytes that are no UTF-8 become U+FFFD instead of an error, as in Go.
         let text = String::from_utf8_lossy(json);
         let mut reader = serde_json::Deserializer::from_str(&text);
-        Update(self).deserialize(&mut reader).map_err(ConnectError)?;
-        reader.end().map_err(ConnectError)
+        Update(self).deserialize(&mut reader)?;
+        Ok(reader.end()?)
     }
 
     fn set<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
@@ -210,6 +226,16 @@ mod tests {
 
     fn parse(json: &str) -> Connect {
         Connect::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn errors_quote_no_values() {
+        for json in [r#"{"pass":918273645}"#, r#"{"verbose":"918273645"}"#, r#"{"sig":918273645"#] {
+            let e = Connect::parse(json.as_bytes()).unwrap_err();
+            assert!(!format!("{e} {e:?}").contains("918"), "{e:?}");
+        }
+        let e = Connect::parse(br#"{"pass":1}"#).unwrap_err();
+        assert!(e.to_string().contains("wrong type at column"), "{e}");
     }
 
     #[test]

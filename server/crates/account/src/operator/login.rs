@@ -6,7 +6,7 @@ use super::refusal::JwtRefusal;
 use super::template::{self, Values};
 use super::trust::Trust;
 use crate::account::Account;
-use crate::decision::{AuthDecision, Identity, RefusalReason, TokenFacts, UserLimits};
+use crate::decision::{AuthDecision, Identity, Refusal, RefusalReason, TokenFacts, UserLimits};
 use crate::jwt::{NO_LIMIT, Scope, UserClaims, UserPermissionLimits, decode_user, is_revoked};
 use crate::login::Login;
 use crate::permissions::Permissions;
@@ -49,7 +49,14 @@ impl AccountSet {
             return Ok(AuthDecision::FetchAccount { id: account.to_owned() });
         };
         let circumstances = Circumstances { login, proven: false };
-        let (limits, mut identity) = self.admit_user(trust, &claims, account, circumstances)?;
+        let (limits, mut identity) = match self.admit_user(trust, &claims, account, circumstances) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                let issued = !is_foreign(&reason);
+                let account = issued.then(|| account.name.clone());
+                return Ok(AuthDecision::Refuse(Refusal { account, ..reason.into() }));
+            }
+        };
         let bearer = limits.bearer_token;
         identity.token = Some(Arc::new(TokenFacts {
             jwt: if bearer { String::new() } else { jwt.to_owned() },
@@ -122,6 +129,13 @@ impl AccountSet {
         };
         Ok((limits, identity))
     }
+}
+
+/// Whether a token was not issued by the account it names: anybody can make one
+/// that says so.
+fn is_foreign(reason: &RefusalReason) -> bool {
+    let RefusalReason::Jwt(why) = reason else { return false };
+    matches!(**why, JwtRefusal::IssuerUnknown { .. } | JwtRefusal::AccountNotTrusted { .. })
 }
 
 /// The token that was presented, or the default one if what was presented is no
