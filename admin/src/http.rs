@@ -15,7 +15,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::ServerConfig;
 
 /// Connections served at once; more are closed as they come.
 const MAX_CONNECTIONS: usize = 1024;
@@ -87,8 +89,13 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request) -> Answer;
 }
 
-/// Serves `listener` until the future is dropped.
-pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
+/// Certificates for HTTPS. Asked for each connection, so that a reload counts;
+/// `None` refuses the connection.
+pub type TlsSource = Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
+
+/// Serves `listener`, over TLS if there is a source of certificates, until the
+/// future is dropped.
+pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>, tls: Option<TlsSource>) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -105,14 +112,37 @@ pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>) {
             continue;
         }
         let (handler, open) = (handler.clone(), open.clone());
+        let tls = tls.as_ref().map(|source| source());
         tokio::spawn(async move {
-            connection(socket, peer, handler).await;
+            match tls {
+                None => connection(socket, peer, handler).await,
+                Some(Some(config)) => encrypted(socket, peer, handler, config).await,
+                Some(None) => {}
+            }
             open.fetch_sub(1, Relaxed);
         });
     }
 }
 
-async fn connection(socket: tokio::net::TcpStream, peer: SocketAddr, handler: Arc<impl Handler>) {
+async fn encrypted(
+    socket: TcpStream,
+    peer: SocketAddr,
+    handler: Arc<impl Handler>,
+    config: Arc<ServerConfig>,
+) {
+    let handshake = tokio_rustls::TlsAcceptor::from(config).accept(socket);
+    match tokio::time::timeout(HEADER_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => connection(stream, peer, handler).await,
+        Ok(Err(e)) => tracing::debug!("{peer}: HTTPS handshake failed: {e}"),
+        Err(_) => tracing::debug!("{peer}: HTTPS handshake took too long"),
+    }
+}
+
+async fn connection(
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    handler: Arc<impl Handler>,
+) {
     let service = service_fn(move |r: hyper::Request<Incoming>| {
         let handler = handler.clone();
         async move {

@@ -32,8 +32,10 @@ impl PortsFile {
         };
         let mut doc = serde_json::Map::new();
         doc.insert("nats".into(), url("nats", listening.client).into());
-        if listening.monitor.is_some() {
-            doc.insert("monitoring".into(), url("http", listening.monitor).into());
+        let mut monitors = url("http", listening.monitor);
+        monitors.extend(url("https", listening.monitor_tls));
+        if !monitors.is_empty() {
+            doc.insert("monitoring".into(), monitors.into());
         }
         // Readers poll for the file: it must appear whole.
         let temp = path.with_extension("ports.tmp");

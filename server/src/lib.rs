@@ -27,3 +27,4 @@ pub mod signals;
 pub mod stats;
 pub mod subscription;
 pub mod system;
+pub mod tls;

@@ -4,7 +4,7 @@ use crate::log::{Log, LogOptions};
 use crate::server::{COMPATIBLE, Listening, Server};
 use crate::{
     clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
-    system,
+    system, tls,
 };
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
@@ -121,8 +121,13 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
         let _ = rustix::thread::disable_transparent_huge_pages(true);
     }
     let shards = std::thread::available_parallelism().map_or(1, usize::from);
+    let tls = tls::prepare(&options)?;
+    if options.http.tls_port != 0 && options.tls.is_none() {
+        return Err("https needs a certificate: add a tls block with cert_file and key_file".into());
+    }
     let server = Server::new(options, rules, digest, shards);
     greet(&server, &warnings);
+    server.tls.install(tls);
     let options = server.options.load_full();
     if !options.pid_file.is_empty() {
         files::write_pid(&options.pid_file)
@@ -193,29 +198,56 @@ fn start_shards(server: &Arc<Server>) -> Result<Vec<std::thread::JoinHandle<()>>
     Ok(threads)
 }
 
+/// Listens for HTTP or HTTPS on the monitor's host; `None` for port 0.
+fn bind_monitor(o: &Options, port: i64) -> Result<Option<std::net::TcpListener>, String> {
+    if port == 0 {
+        return Ok(None);
+    }
+    let host = if o.http.host.is_empty() { &o.listen.host } else { &o.http.host };
+    listener::bind(host, port)
+        .map(Some)
+        .map_err(|e| format!("Can't listen to the monitor port {host}:{port}: {e}"))
+}
+
+fn serve_monitor(
+    server: &Arc<Server>,
+    listener: std::net::TcpListener,
+    encrypted: bool,
+) -> Result<(), String> {
+    let name = if encrypted { "https" } else { "http" };
+    if let Ok(addr) = listener.local_addr() {
+        tracing::info!("Starting {name} monitor on {addr}");
+    }
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
+    let tls = encrypted.then(|| {
+        let server = server.clone();
+        let source: gust_admin::http::TlsSource = Arc::new(move || server.tls.monitor());
+        source
+    });
+    let base = &server.options.load().http.base_path;
+    let monitor = monitor::Monitor::new(server.clone(), base);
+    tokio::spawn(gust_admin::http::serve(listener, monitor, tls));
+    Ok(())
+}
+
 async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(), String> {
     let o = server.options.load_full();
     let clients = listener::bind(&o.listen.host, o.listen.port).map_err(|e| {
         format!("Error listening on port: {}:{}, {e}", o.listen.host, o.listen.port)
     })?;
     let client_addr = clients.local_addr().map_err(|e| e.to_string())?;
-    let monitor = if o.http.port != 0 {
-        let host = if o.http.host.is_empty() { &o.listen.host } else { &o.http.host };
-        let l = listener::bind(host, o.http.port)
-            .map_err(|e| format!("Can't listen to the monitor port {host}:{}: {e}", o.http.port))?;
-        Some(l)
-    } else {
-        None
-    };
-    let monitor_addr = monitor.as_ref().and_then(|l| l.local_addr().ok());
-    let _ = server.listening.set(Listening { client: Some(client_addr), monitor: monitor_addr });
-    if let (Some(l), Some(addr)) = (monitor, monitor_addr) {
-        tracing::info!("Starting http monitor on {addr}");
-        let l = tokio::net::TcpListener::from_std(l).map_err(|e| e.to_string())?;
-        tokio::spawn(gust_admin::http::serve(
-            l,
-            monitor::Monitor::new(server.clone(), &o.http.base_path),
-        ));
+    let monitor = bind_monitor(&o, o.http.port)?;
+    let monitor_tls = bind_monitor(&o, o.http.tls_port)?;
+    let address = |l: &Option<std::net::TcpListener>| l.as_ref().and_then(|l| l.local_addr().ok());
+    let _ = server.listening.set(Listening {
+        client: Some(client_addr),
+        monitor: address(&monitor),
+        monitor_tls: address(&monitor_tls),
+    });
+    for (listener, encrypted) in [(monitor, false), (monitor_tls, true)] {
+        if let Some(l) = listener {
+            serve_monitor(server, l, encrypted)?;
+        }
     }
     let accepting = tokio::spawn(listener::accept(server.clone(), clients));
     tracing::info!("Listening for client connections on {client_addr}");

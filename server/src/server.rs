@@ -13,6 +13,7 @@ use crate::shard::mailbox::{Call, Mail, Mailbox};
 use crate::stats::Stats;
 use crate::subscription::Subscription;
 use crate::system::{conns, shutdown};
+use crate::tls::TlsState;
 use arc_swap::ArcSwap;
 use gust_account::{AccountSet, ConnectionKind};
 use gust_config::Options;
@@ -46,6 +47,8 @@ pub struct Server {
     pub config_digest: String,
     /// Options in force.
     pub options: ArcSwap<Options>,
+    /// TLS of the listeners.
+    pub tls: TlsState,
     /// Who may do what.
     pub rules: ArcSwap<AccountSet>,
     /// Accounts at run time.
@@ -92,6 +95,28 @@ pub struct Listening {
     pub client: Option<std::net::SocketAddr>,
     /// Monitoring address.
     pub monitor: Option<std::net::SocketAddr>,
+    /// Monitoring address with TLS.
+    pub monitor_tls: Option<std::net::SocketAddr>,
+}
+
+/// Whom an INFO is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Greeting<'a> {
+    /// Connection id.
+    pub cid: u64,
+    /// Its address, unless it is not to be told yet.
+    pub ip: Option<std::net::IpAddr>,
+    /// Nonce to sign.
+    pub nonce: Option<&'a str>,
+    /// TLS comes before this INFO.
+    pub tls_first: bool,
+}
+
+impl<'a> Greeting<'a> {
+    /// For a client.
+    pub fn new(client: &Client, nonce: Option<&'a str>) -> Self {
+        Self { cid: client.cid, ip: Some(client.addr.ip()), nonce, tls_first: false }
+    }
 }
 
 impl Server {
@@ -130,6 +155,7 @@ impl Server {
             config_digest: digest,
             clients: Registry::new(options.limits.max_closed_clients as usize),
             options: ArcSwap::from_pointee(options),
+            tls: TlsState::default(),
             rules: ArcSwap::from_pointee(rules),
             accounts,
             stats: Stats::default(),
@@ -247,18 +273,19 @@ impl Server {
         rules.account(account).map_or(account, |a| a.display_name()).to_owned()
     }
 
-    /// INFO for a new connection.
-    pub fn info_line(
-        &self,
-        client: &Client,
-        nonce: Option<&str>,
-        more: Option<&Session>,
-    ) -> Vec<u8> {
+    /// INFO for a connection: the first, or with `more` a later one.
+    pub fn info_line(&self, to: &Greeting<'_>, more: Option<&Session>) -> Vec<u8> {
         let mut info = self.info.clone();
         info.port = self.client_port();
-        info.client_id = client.cid;
-        info.client_ip = client.addr.ip().to_string();
-        info.nonce = nonce.unwrap_or_default().to_owned();
+        info.client_id = to.cid;
+        info.client_ip = to.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        info.nonce = to.nonce.unwrap_or_default().to_owned();
+        if let Some(tls) = self.tls.clients() {
+            let optional = self.options.load().allow_non_tls && !to.tls_first;
+            info.tls_required = !optional;
+            info.tls_available = optional;
+            info.tls_verify = tls.verify;
+        }
         // With no_auth_user a client need not know of logins until it is in.
         info.auth_required = self.rules.load().auth_required(ConnectionKind::Standard)
             && (more.is_some() || self.options.load().no_auth_user.is_empty());

@@ -19,6 +19,8 @@ pub struct Server {
     pub url: String,
     /// `http://127.0.0.1:port` of the monitoring endpoints.
     pub monitor: String,
+    /// The same with `https`, or empty.
+    pub monitor_tls: String,
     /// Store directory.
     pub store: PathBuf,
     dir: tempfile::TempDir,
@@ -61,6 +63,7 @@ impl Server {
             child: Command::new("true").spawn()?,
             url: String::new(),
             monitor: String::new(),
+            monitor_tls: String::new(),
             store,
             dir,
             args: args.iter().map(ToString::to_string).collect(),
@@ -104,6 +107,7 @@ impl Server {
         let first = |key: &str| doc[key][0].as_str().map(ToOwned::to_owned);
         self.url = first("nats").context("no client port in the ports file")?;
         self.monitor = first("monitoring").unwrap_or_default();
+        self.monitor_tls = doc["monitoring"][1].as_str().unwrap_or_default().to_owned();
         Ok(())
     }
 

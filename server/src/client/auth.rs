@@ -15,8 +15,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Session {
     /// Binds a client that may act without CONNECT: no auth configured, or
-    /// `no_auth_user`.
+    /// `no_auth_user`. Where certificates name the user, CONNECT has to come.
     pub fn login_without_connect(&mut self) {
+        if self.certificate.is_some() {
+            return;
+        }
         let accounts = self.shard.server.rules.load();
         if let AuthDecision::Accept(identity) = accounts.authenticate(&Login::default())
             && let Some(account) = self.room_in(&identity)
@@ -64,6 +67,7 @@ impl Session {
             proxy_sig: &connect.proxy_sig,
             now: clock::now(),
             peer: Some(self.client.addr.ip()),
+            certificate_names: self.certificate.as_deref(),
             ..Login::default()
         };
         let rules = self.shard.server.rules.load_full();

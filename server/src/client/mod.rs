@@ -15,6 +15,7 @@ use std::sync::atomic::{
 use tokio::sync::Notify;
 
 pub mod auth;
+pub mod opening;
 pub mod ops;
 pub mod pending;
 pub mod publish;
@@ -101,6 +102,8 @@ pub struct ClientFacts {
     pub account_label: String,
     /// Whether it sent CONNECT (or may act without).
     pub connected: bool,
+    /// What TLS negotiated; `None`: plain TCP.
+    pub tls: Option<Arc<crate::tls::TlsFacts>>,
     /// What it may do; `None`: everything.
     pub permissions: Option<Arc<Permissions>>,
     /// When its login ends, ns since the epoch.

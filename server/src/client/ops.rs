@@ -2,6 +2,7 @@
 
 use super::session::{Session, Stop};
 use crate::connection::reason::CloseReason;
+use crate::server::Greeting;
 use crate::subscription::{Subscription, Target};
 use bytes::Bytes;
 use gust_wire::client::{ClientOp, ErrText, Limits, ParseError, Parsed, SubOp, parse};
@@ -99,7 +100,7 @@ impl Session {
 
     /// Sends INFO again: after the first PONG and in lame duck.
     pub fn send_info(&self) {
-        let line = self.shard.server.info_line(&self.client, None, Some(self));
+        let line = self.shard.server.info_line(&Greeting::new(&self.client, None), Some(self));
         self.send(|out| out.extend_from_slice(&line));
     }
 

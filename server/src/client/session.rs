@@ -1,29 +1,30 @@
 //! The task that owns a client's socket: reads, hands operations on, keeps the
 //! timers, and closes.
 
+use super::opening::{Opened, Opening};
 use super::pending::PendingLogin;
 use super::{Client, signal};
 use crate::account::AccountState;
 use crate::clock;
-use crate::connection::outbound::{Flushed, Outbound, Pushed};
+use crate::connection::inbound::Inbound;
+use crate::connection::outbound::{Finish, Flushed, Outbound, Pushed};
 use crate::connection::reason::CloseReason;
-use crate::server::CLOSE_DRAIN;
+use crate::server::{CLOSE_DRAIN, Greeting};
 use crate::shard::mailbox::AcceptFacts;
 use crate::shard::{READ_CHUNK, Shard};
 use crate::subscription::Subscription;
 use crate::system::disconnect;
 use bytes::{Buf, Bytes, BytesMut};
 use gust_account::Identity;
+use gust_account::certificate::CertificateNames;
 use gust_interest::MatchCache;
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
 use hashbrown::HashMap;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Bytes of subjects and results one connection's match cache may hold. Full:
@@ -71,13 +72,15 @@ pub struct Session {
     pub max_subs: usize,
     /// The nonce offered in INFO.
     pub nonce: Option<String>,
+    /// Names of its certificate where those name the user.
+    pub certificate: Option<Arc<CertificateNames>>,
     /// The second INFO went out.
     pub info_sent: bool,
     /// It was told to move to another server.
     pub told_to_leave: bool,
     /// Publishing must pause: a receiver's queue is nearly full.
     pub stall: bool,
-    socket: Arc<TcpStream>,
+    inbound: Inbound,
     partial: BytesMut,
     need: usize,
     pings_out: u32,
@@ -109,25 +112,49 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         return;
     };
     let socket = Arc::new(socket);
-    let options = server.options.load();
-    let now = clock::now();
-    let cid = server.next_cid();
-    let out = Outbound::new(socket.clone(), options.limits.max_pending as usize);
-    let client = Arc::new(Client::new(cid, addr, shard.id, now, out));
-    let nonce = server.nonce();
-    let info = server.info_line(&client, nonce.as_deref(), None);
-    let _ = client.out.push(|out| out.extend_from_slice(&info));
     if facts.over_limit {
-        let _ = client.out.push(|out| ErrText::MaximumConnections.put_line(out));
-        tracing::error!("{} - maximum connections exceeded", client.label());
-        client.out.close();
-        tokio::task::spawn_local(async move {
-            drain(&client, &socket).await;
-        });
+        super::opening::turn_away(shard, socket, addr);
         return;
     }
+    if let Some(opening) = Opening::needed(shard, &socket, addr) {
+        tokio::task::spawn_local(opening.run());
+        return;
+    }
+    let client = register(shard, server.next_cid(), &socket, addr);
+    let nonce = server.nonce();
+    let info = server.info_line(&Greeting::new(&client, nonce.as_deref()), None);
+    let _ = client.out.push(|out| out.extend_from_slice(&info));
+    begin(
+        shard,
+        client,
+        Opened { inbound: Inbound::new(socket, BytesMut::new()), nonce, tls: None },
+    );
+}
+
+/// Makes the shared half of a connection and enters it into the registry.
+pub fn register(
+    shard: &Shard,
+    cid: u64,
+    socket: &Arc<TcpStream>,
+    addr: std::net::SocketAddr,
+) -> Arc<Client> {
+    let server = &shard.server;
+    let max_pending = server.options.load().limits.max_pending as usize;
+    let out = Outbound::new(socket.clone(), max_pending);
+    let client = Arc::new(Client::new(cid, addr, shard.id, clock::now(), out));
     server.clients.insert(&client);
     tracing::debug!("{} - Client connection created", client.label());
+    client
+}
+
+/// Starts the session of a connection on which the protocol may begin.
+pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
+    let server = &shard.server;
+    let options = server.options.load();
+    let now = clock::now();
+    let Opened { inbound, nonce, tls } = opened;
+    let certificate = tls.as_ref().and_then(|t| t.names.clone());
+    client.facts.lock().tls = tls;
     let mut session = Session {
         account: None,
         identity: None,
@@ -145,10 +172,11 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
             _ => usize::MAX,
         },
         nonce,
+        certificate,
         info_sent: false,
         told_to_leave: false,
         stall: false,
-        socket,
+        inbound,
         partial: BytesMut::new(),
         need: 0,
         pings_out: 0,
@@ -188,17 +216,16 @@ impl Session {
         let client = self.client.clone();
         self.signals(client.take_signals())?;
         let blocked = client.out.blocked_since().is_some();
-        let socket = self.socket.clone();
         tokio::select! {
             () = client.signalled() => return Ok(()),
-            r = socket.writable(), if blocked => {
+            r = self.inbound.writable(), if blocked => {
                 r.map_err(|_| CloseReason::WriteError)?;
                 if client.out.flush(true) == Flushed::Failed {
                     return Err(CloseReason::WriteError);
                 }
                 return Ok(());
             }
-            r = socket.readable() => r.map_err(|_| CloseReason::ReadError)?,
+            r = self.inbound.readable() => r.map_err(|_| CloseReason::ReadError)?,
         }
         let full = self.read().await?;
         if self.stall {
@@ -226,46 +253,29 @@ impl Session {
         };
         let had = buf.len();
         let room = if own { buf.capacity() - had } else { READ_CHUNK };
-        let result = {
-            let mut limited = bytes::BufMut::limit(&mut buf, room);
-            self.socket.try_read_buf(&mut limited)
-        };
-        match result {
-            Ok(0) => Err(CloseReason::ClientClosed),
-            Ok(n) => {
-                self.client.last_activity.store(clock::now(), Relaxed);
-                let full = n == room;
-                if !full {
-                    self.drained();
-                }
-                if own && buf.len() < self.need {
-                    self.partial = buf;
-                    return Ok(full);
-                }
-                let chunk = buf.split().freeze();
-                if !own {
-                    self.shard.put_read_buf(buf);
-                }
-                self.consume(chunk).await?;
-                Ok(full)
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                if own {
-                    self.partial = buf;
-                } else {
-                    self.shard.put_read_buf(buf);
-                }
-                Ok(false)
-            }
-            Err(_) => Err(CloseReason::ReadError),
+        let read = self.inbound.read(&mut buf, room)?;
+        if read.reply && self.client.out.wake() == Pushed::MustFlush {
+            self.shard.touch(self.client.clone());
         }
-    }
-
-    /// A short read has emptied the socket. Telling the runtime spares the read
-    /// that would only return "would block"; new bytes make a new event.
-    fn drained(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = self.socket.try_io(Interest::READABLE, nothing);
+        if read.bytes == 0 {
+            if own {
+                self.partial = buf;
+            } else {
+                self.shard.put_read_buf(buf);
+            }
+            return if read.ended { Err(CloseReason::ClientClosed) } else { Ok(read.more) };
+        }
+        self.client.last_activity.store(clock::now(), Relaxed);
+        if own && buf.len() < self.need && !read.ended {
+            self.partial = buf;
+            return Ok(read.more);
+        }
+        let chunk = buf.split().freeze();
+        if !own {
+            self.shard.put_read_buf(buf);
+        }
+        self.consume(chunk).await?;
+        if read.ended { Err(CloseReason::ClientClosed) } else { Ok(read.more) }
     }
 
     async fn consume(&mut self, mut chunk: Bytes) -> Result<(), CloseReason> {
@@ -293,7 +303,8 @@ impl Session {
     /// Resolves when the peer has closed its side, which nobody would notice while
     /// nothing is read. Looks only now and then once bytes wait to be read.
     pub async fn gone(&self) {
-        while let Ok(ready) = self.socket.ready(Interest::READABLE).await
+        let socket = self.inbound.socket();
+        while let Ok(ready) = socket.ready(tokio::io::Interest::READABLE).await
             && !ready.is_read_closed()
         {
             tokio::time::sleep(GONE_EVERY).await;
@@ -415,13 +426,13 @@ impl Session {
         let account = self.account.as_ref().map(|a| a.name.as_str());
         disconnect::disconnected(&self.shard, account, &self.client, reason);
         tracing::debug!("{} - Client connection closed: {reason}", self.client.label());
-        drain(&self.client, &self.socket).await;
+        drain(&self.client, self.inbound.socket(), reason).await;
         self.client.out.forget_socket();
     }
 }
 
 /// Gives the last bytes (an -ERR, say) a moment to leave.
-async fn drain(client: &Client, socket: &TcpStream) {
+pub async fn drain(client: &Client, socket: &TcpStream, reason: CloseReason) {
     let _ = tokio::time::timeout(CLOSE_DRAIN, async {
         loop {
             match client.out.flush(true) {
@@ -430,7 +441,12 @@ async fn drain(client: &Client, socket: &TcpStream) {
                         return;
                     }
                 }
-                Flushed::Done | Flushed::Failed => return,
+                Flushed::Done => match client.out.finish(reason) {
+                    Finish::Nothing => return,
+                    Finish::Flush => {}
+                    Finish::Busy => tokio::task::yield_now().await,
+                },
+                Flushed::Failed => return,
             }
         }
     })

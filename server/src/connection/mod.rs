@@ -1,5 +1,7 @@
-//! What every kind of connection shares: the outbound queue, close reasons and
-//! the signals by which other threads reach the task that owns a socket.
+//! What every kind of connection shares: the outbound queue, the reading half,
+//! what stands between them and the socket (TLS, framing), and close reasons.
 
+pub mod codec;
+pub mod inbound;
 pub mod outbound;
 pub mod reason;

@@ -6,9 +6,14 @@
 //! way DESIGN.md §3 names, batched mailboxes between shards, costs a wake-up of
 //! the receiving thread per batch on top of the same copy.
 //!
+//! With TLS or a framing the chunks pass a [`Codec`] on their way to the socket;
+//! without, one branch tells so.
+//!
 //! Limit: `max_pending` bytes, counting what is queued and what is being
 //! written. When full the connection is closed as a slow consumer.
 
+use super::codec::{Codec, WriteEnd, Wrote};
+use super::reason::CloseReason;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -51,6 +56,17 @@ pub enum Flushed {
     Failed,
 }
 
+/// What is left to do after [`Outbound::finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Nothing: all was said.
+    Nothing,
+    /// Flush once more.
+    Flush,
+    /// Another thread is writing: flush and ask again.
+    Busy,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     /// Complete chunks, oldest first.
@@ -73,6 +89,10 @@ struct Queue {
     /// Where it is written to; gone once the connection has ended, because
     /// others may hold on to the queue (a cached match, say) for long.
     socket: Option<Arc<TcpStream>>,
+    /// What encodes the chunks, if anything does.
+    codec: Option<Arc<Mutex<Codec>>>,
+    /// The codec has bytes for the socket.
+    raw: bool,
 }
 
 /// See the module documentation.
@@ -104,9 +124,40 @@ impl Outbound {
     pub fn forget_socket(&self) {
         let mut q = self.queue.lock();
         q.socket = None;
+        q.codec = None;
         q.closed = true;
         q.chunks.clear();
         q.tail = Vec::new();
+    }
+
+    /// Encodes everything from now on. What was queued before must have been
+    /// written.
+    pub fn set_codec(&self, codec: Arc<Mutex<Codec>>) {
+        self.queue.lock().codec = Some(codec);
+    }
+
+    /// The codec has bytes of its own for the peer: as a push of nothing.
+    pub fn wake(&self) -> Pushed {
+        let mut q = self.queue.lock();
+        q.raw = true;
+        self.after_push(&mut q)
+    }
+
+    /// Has the codec, if there is one, say farewell behind all that was queued
+    /// and written. Call it after [`Outbound::close`] and a flush that is done;
+    /// the answer says what is left to do.
+    pub fn finish(&self, reason: CloseReason) -> Finish {
+        let q = self.queue.lock();
+        let Some(codec) = q.codec.clone() else { return Finish::Nothing };
+        if q.writing {
+            return Finish::Busy;
+        }
+        drop(q);
+        if !codec.lock().finish(reason) {
+            return Finish::Nothing;
+        }
+        self.queue.lock().raw = true;
+        Finish::Flush
     }
 
     /// Bytes queued or being written.
@@ -198,20 +249,27 @@ impl Outbound {
                 let sealed = Bytes::from(std::mem::take(&mut q.tail));
                 q.chunks.push_back(sealed);
             }
-            if q.chunks.is_empty() {
+            if q.chunks.is_empty() && !q.raw {
                 q.blocked_since = None;
                 return Flushed::Done;
             }
             let Some(socket) = q.socket.clone() else { return Flushed::Done };
             q.writing = true;
+            q.raw = false;
+            let codec = q.codec.clone();
             let mut chunks = std::mem::take(&mut q.chunks);
             let mut offset = std::mem::take(&mut q.offset);
             drop(q);
             let mut recycled = Vec::new();
-            let (written, outcome) = write(&socket, &mut chunks, &mut offset, &mut recycled);
+            let wrote = match &codec {
+                None => write(&socket, &mut chunks, &mut offset, &mut recycled),
+                Some(codec) => codec
+                    .lock()
+                    .write(&socket, &mut chunks, &mut offset, |c| recycle(Some(c), &mut recycled)),
+            };
             q = self.queue.lock();
             q.writing = false;
-            q.bytes = q.bytes.saturating_sub(written);
+            q.bytes = q.bytes.saturating_sub(wrote.taken);
             if q.tail.capacity() == 0 && recycled.capacity() > 0 {
                 q.tail = recycled;
             }
@@ -220,20 +278,21 @@ impl Outbound {
                 q.chunks.push_front(c);
             }
             q.offset = offset;
-            match outcome {
-                Flushed::Done => {
+            match wrote.end {
+                WriteEnd::Done => {
                     q.blocked_since = None;
                     if !q.scheduled {
                         return Flushed::Done;
                     }
                 }
-                Flushed::Blocked => {
-                    if written > 0 || q.blocked_since.is_none() {
+                WriteEnd::Blocked => {
+                    q.raw |= codec.is_some();
+                    if wrote.progress || q.blocked_since.is_none() {
                         q.blocked_since = Some(Instant::now());
                     }
                     return Flushed::Blocked;
                 }
-                Flushed::Failed => {
+                WriteEnd::Failed => {
                     q.closed = true;
                     q.chunks.clear();
                     return Flushed::Failed;
@@ -261,8 +320,9 @@ fn write(
     chunks: &mut VecDeque<Bytes>,
     offset: &mut usize,
     recycled: &mut Vec<u8>,
-) -> (usize, Flushed) {
-    let mut total = 0;
+) -> Wrote {
+    let mut taken = 0;
+    let wrote = |taken, end| Wrote { taken, progress: taken > 0, end };
     while !chunks.is_empty() {
         let result = if chunks.len() == 1 {
             socket.try_write(&chunks[0][*offset..])
@@ -277,7 +337,7 @@ fn write(
         };
         match result {
             Ok(mut n) => {
-                total += n;
+                taken += n;
                 while let Some(front) = chunks.front() {
                     let left = front.len() - *offset;
                     if n < left {
@@ -290,13 +350,13 @@ fn write(
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return (total, Flushed::Blocked);
+                return wrote(taken, WriteEnd::Blocked);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return (total, Flushed::Failed),
+            Err(_) => return wrote(taken, WriteEnd::Failed),
         }
     }
-    (total, Flushed::Done)
+    wrote(taken, WriteEnd::Done)
 }
 
 /// Gives a written buffer back for the next messages, unless it is very large.

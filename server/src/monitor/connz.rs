@@ -5,6 +5,7 @@ use crate::client_registry::ConnRow;
 use crate::clock::{self, rfc3339};
 use crate::connection::reason::CloseReason;
 use crate::server::Server;
+use crate::tls::TlsFacts;
 use gust_admin::query::Query;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -174,6 +175,25 @@ fn sort(rows: &mut [Row], by: &str, now: i64) {
     }
 }
 
+/// What TLS negotiated; the peer's certificates only with `auth`.
+fn add_tls(tls: &TlsFacts, auth: bool, m: &mut Map<String, Value>) {
+    m.insert("tls_version".to_owned(), tls.version.into());
+    m.insert("tls_cipher_suite".to_owned(), tls.cipher.into());
+    if auth && !tls.peer.is_empty() {
+        let certs = tls.peer.iter().map(|p| {
+            json!({
+                "subject": p.subject,
+                "spki_sha256": p.spki_sha256,
+                "cert_sha256": p.cert_sha256,
+            })
+        });
+        m.insert("tls_peer_certs".to_owned(), certs.collect());
+    }
+    if tls.first {
+        m.insert("tls_first".to_owned(), true.into());
+    }
+}
+
 fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
     let c = &row.conn;
     let end = row.closed.map_or(now, |c| c.0);
@@ -246,6 +266,9 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
             let detail: Vec<Value> = list.iter().map(|s| super::subsz::detail(s, None)).collect();
             put("subscriptions_list_detail", detail.into());
         }
+    }
+    if let Some(tls) = &c.facts.tls {
+        add_tls(tls, o.auth, &mut m);
     }
     Value::Object(m)
 }

@@ -28,7 +28,8 @@ pub async fn varz(server: &Server) -> Value {
     put("http_host", listening.monitor.map_or(o.http.host.clone(), |a| a.ip().to_string()).into());
     put("http_port", listening.monitor.map_or(0, |a| a.port()).into());
     put("http_base_path", base_path(&o.http.base_path).into());
-    put("https_port", 0.into());
+    let https = listening.monitor_tls;
+    put("https_port", https.map_or(0, |a| a.port()).into());
     put("auth_timeout", (o.authorization.timeout_ns as f64 / 1e9).into());
     put("max_control_line", o.limits.max_control_line.into());
     put("max_payload", o.limits.max_payload.into());
@@ -37,7 +38,7 @@ pub async fn varz(server: &Server) -> Value {
         put(block, json!({}));
     }
     put("jetstream", crate::monitor::jsz::varz_block(server).await);
-    put("tls_timeout", 2.into());
+    put("tls_timeout", tls_timeout(&o).into());
     put("write_deadline", o.limits.write_deadline_ns.into());
     put("start", rfc3339(server.start).into());
     put("now", rfc3339(now).into());
@@ -83,6 +84,7 @@ pub async fn varz(server: &Server) -> Value {
     put("system_account", server.system_account().name.as_str().into());
     trust(server, &o, &mut m);
     losses(s, &mut m);
+    tls(server, &mut m);
     m.insert("feature_flags".to_owned(), crate::system::server_info::feature_flags(&o));
     Value::Object(m)
 }
@@ -133,6 +135,25 @@ fn identity(server: &Server, m: &mut Map<String, Value>) {
     put("port", server.client_port().into());
     if server.rules.load().auth_required(gust_account::ConnectionKind::Standard) {
         put("auth_required", true.into());
+    }
+}
+
+fn tls_timeout(o: &gust_config::Options) -> f64 {
+    use gust_config::options::tls::DEFAULT_TLS_TIMEOUT_NS;
+    o.tls.as_ref().map_or(DEFAULT_TLS_TIMEOUT_NS, |t| t.timeout_ns) as f64 / 1e9
+}
+
+/// TLS of the client listener.
+fn tls(server: &Server, m: &mut Map<String, Value>) {
+    let Some(tls) = server.tls.clients() else { return };
+    if !server.options.load().allow_non_tls {
+        m.insert("tls_required".to_owned(), true.into());
+    }
+    if tls.verify {
+        m.insert("tls_verify".to_owned(), true.into());
+    }
+    if let Some(at) = tls.not_after {
+        m.insert("tls_cert_not_after".to_owned(), rfc3339(at).into());
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Shard {
     pub engine: RefCell<Engine>,
     /// Result buffer for uncached matches.
     pub scratch: RefCell<MatchResult<Arc<Subscription>>>,
+    /// Held for one step of a TLS handshake; see [`crate::tls::handshake`].
+    pub handshakes: tokio::sync::Mutex<()>,
     /// Connection timers.
     pub timers: RefCell<Timers>,
     read_buf: RefCell<BytesMut>,
@@ -64,6 +66,7 @@ impl Shard {
             rng: Rng::new(),
             stats: LocalStats::default(),
             scratch: RefCell::default(),
+            handshakes: tokio::sync::Mutex::new(()),
             timers: RefCell::default(),
             read_buf: RefCell::new(BytesMut::new()),
             touched: RefCell::default(),

@@ -160,7 +160,12 @@ impl Raw {
 
     /// As [`Raw::send`]; false once the server is gone.
     pub fn try_send(&mut self, text: &str) -> bool {
-        self.stream().write_all(text.as_bytes()).is_ok()
+        self.try_send_bytes(text.as_bytes())
+    }
+
+    /// As [`Raw::send_bytes`]; false once the server is gone.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream().write_all(bytes).is_ok()
     }
 
     /// Expects exactly these lines.

@@ -1,6 +1,7 @@
 //! Deciding a login (contract/core.md §4.2).
 
 use crate::account::User;
+use crate::certificate::CertificateNames;
 use crate::decision::{AuthDecision, Identity, RefusalReason, Secret};
 use crate::login::Login;
 use crate::proxy::came_through;
@@ -63,8 +64,7 @@ impl AccountSet {
         if let Some(names) = login.certificate_names
             && !self.users.is_empty()
         {
-            let found = names.iter().find_map(|name| self.users.get(name.as_str()));
-            let user = found.ok_or(RefusalReason::CertificateNotMapped)?;
+            let user = self.certificate_user(names).ok_or_else(|| not_mapped(names))?;
             admit(user, login)?;
             return Ok(AuthDecision::Accept(identity(user)));
         }
@@ -87,6 +87,18 @@ impl AccountSet {
             return by_password(pass, login.pass, then, login);
         }
         Err(RefusalReason::UnknownUser(login.user.to_owned()))
+    }
+
+    /// The user a certificate names: by an alternative name, by its subject with
+    /// the RDNs in the same or any order, or by the text of the subject.
+    fn certificate_user(&self, names: &CertificateNames) -> Option<&Arc<User>> {
+        let by_text = |names: &[String]| names.iter().find_map(|n| self.users.get(n.as_str()));
+        let by_subject = || {
+            let subject = names.subject.as_ref()?;
+            let exact = self.subjects.get(subject);
+            exact.or_else(|| self.reordered.get(&subject.in_any_order()))
+        };
+        by_text(&names.alternative).or_else(by_subject).or_else(|| by_text(&names.subject_texts))
     }
 
     fn without_credentials(
@@ -117,6 +129,11 @@ impl AccountSet {
     fn global_identity(&self, name: Arc<str>) -> Identity {
         Identity::new(self.global.clone(), name)
     }
+}
+
+fn not_mapped(names: &CertificateNames) -> RefusalReason {
+    let all = names.alternative.iter().chain(names.subject_texts.last());
+    RefusalReason::CertificateNotMapped(all.cloned().collect())
 }
 
 fn presents_nothing(login: &Login<'_>) -> bool {

@@ -1,5 +1,7 @@
 //! Logins against configurations, as text.
 
+use crate::certificate::CertificateNames;
+use crate::dn::DistinguishedName;
 use crate::nkey::{KeyKind, KeyPair};
 use crate::operator::TrustError;
 use crate::{AccountError, AccountSet, AuthDecision, ConnectionKind, Login, secret};
@@ -248,18 +250,26 @@ fn nkeys() {
     }
 }
 
+const REFUSED_NAMES: &str = "no name of the client certificate is a user: \
+                             [\"other\", \"CN=x,O=y,C=z\"]; add a user with one of these";
+
 #[test]
 fn certificates_name_users() {
     let text = "tls { cert_file: c, key_file: k, ca_file: a, verify_and_map: true }
         authorization { users = [{user: \"CN=x,O=y\"}, {user: \"m@x.org\"}, {user: p, password: x}] }";
     let s = set(text);
-    let names = |n: &[&str]| n.iter().map(|s| s.to_string()).collect::<Vec<_>>();
-    let (mail, subject, none) =
-        (names(&["m@x.org", "CN=x,O=y"]), names(&["other", "CN=x,O=y"]), names(&["other"]));
+    let names = |n: &[&str], dn: &str| CertificateNames {
+        alternative: n.iter().map(ToString::to_string).collect(),
+        subject: DistinguishedName::parse(dn),
+        subject_texts: vec![dn.to_owned()],
+    };
+    let mail = names(&["m@x.org", "CN=x,O=y"], "CN=z");
+    let subject = names(&["other"], "O=y,CN=x");
+    let none = names(&["other"], "CN=x,O=y,C=z");
     let by = |n| Login { certificate_names: Some(n), ..user("p", "wrong") };
     assert_eq!(outcome(&s, &by(&mail)), "$G/m@x.org");
     assert_eq!(outcome(&s, &by(&subject)), "$G/CN=x,O=y");
-    assert_eq!(outcome(&s, &by(&none)), "no name of the client certificate is a user");
+    assert_eq!(outcome(&s, &by(&none)), REFUSED_NAMES);
     // A listener that does not map, such as the WebSocket one.
     assert_eq!(
         outcome(&s, &user("m@x.org", "")),

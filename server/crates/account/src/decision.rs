@@ -151,8 +151,8 @@ pub enum RefusalReason {
     #[error("nonce signature of nkey {0:?} is not valid")]
     BadSignature(String),
     /// No name of the certificate is a user.
-    #[error("no name of the client certificate is a user")]
-    CertificateNotMapped,
+    #[error("no name of the client certificate is a user: {0:?}; add a user with one of these")]
+    CertificateNotMapped(Vec<String>),
     /// A user without password outside a listener that maps certificates.
     #[error("user {0:?} can only log in by certificate")]
     CertificateRequired(String),

@@ -8,7 +8,9 @@ pub mod account;
 mod authenticate;
 #[cfg(test)]
 mod authenticate_test;
+pub mod certificate;
 pub mod decision;
+pub mod dn;
 pub mod exchange;
 pub mod jwt;
 pub mod login;

@@ -1,5 +1,7 @@
 //! What a peer presents to log in.
 
+use crate::certificate::CertificateNames;
+
 /// What kind of connection logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConnectionKind {
@@ -56,8 +58,8 @@ pub struct Login<'a> {
     /// Kind of connection.
     pub kind: ConnectionKind,
     /// With `verify_and_map` on this listener: the names of the verified
-    /// certificate in the order to try (e-mail SANs, DNS SANs, URI SANs, subject).
-    pub certificate_names: Option<&'a [String]>,
+    /// certificate.
+    pub certificate_names: Option<&'a CertificateNames>,
     /// Now, ns since the epoch.
     pub now: i64,
     /// Address of the peer.

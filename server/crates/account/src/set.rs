@@ -2,6 +2,7 @@
 
 use crate::account::{Account, User};
 use crate::decision::Secret;
+use crate::dn::DistinguishedName;
 use crate::exchange::{Exchange, ExchangeError, Party};
 use crate::login::ConnectionKind;
 use crate::operator::{Trust, TrustError};
@@ -26,6 +27,10 @@ pub struct AccountSet {
     /// By name; nkey users are apart.
     pub(crate) users: HashMap<Arc<str>, Arc<User>>,
     pub(crate) nkeys: HashMap<Arc<str>, Arc<User>>,
+    /// Users whose name is a DN, where certificates name users: by that name and
+    /// by the same with its RDNs in a fixed order.
+    pub(crate) subjects: HashMap<DistinguishedName, Arc<User>>,
+    pub(crate) reordered: HashMap<DistinguishedName, Arc<User>>,
     /// Who presents nothing enters the global account.
     pub(crate) implicit_global: bool,
     auth_required: bool,
@@ -158,6 +163,15 @@ impl AccountSet {
         let single = gate.single.iter().map(|(_, pass)| pass.as_str());
         let passwords = users.values().map(|user: &Arc<User>| user.pass.as_str()).chain(single);
         let dummy_hash = secret::dummy_hash(passwords).map(Secret);
+        let (mut subjects, mut reordered) = (HashMap::new(), HashMap::new());
+        if certificates_map {
+            for user in users.values() {
+                if let Some(name) = DistinguishedName::parse(&user.name) {
+                    reordered.insert(name.in_any_order(), user.clone());
+                    subjects.insert(name, user.clone());
+                }
+            }
+        }
         // Users only in the system account protect that account, not the global
         // one (contract/core.md §5).
         let system_defined = system.as_ref().is_some_and(|s| options.account(&s.name).is_some());
@@ -168,6 +182,8 @@ impl AccountSet {
             system,
             users,
             nkeys,
+            subjects,
+            reordered,
             implicit_global,
             auth_required: options.requires_login() || implicit_global,
             gate,

@@ -5,6 +5,7 @@
 //! - [`info`], [`connect`]: the two JSON documents of the handshake,
 //! - [`headers`]: the header block of a message,
 //! - [`s2`]: S2 stream framing (backups, compressed leafnodes and routes),
+//! - [`proxy`]: the header a load balancer puts before a connection,
 //! - [`nuid`]: unique tokens for inboxes and ids,
 //! - [`websocket`]: the upgrade, frames and compression.
 
@@ -13,5 +14,6 @@ pub mod connect;
 pub mod headers;
 pub mod info;
 pub mod nuid;
+pub mod proxy;
 pub mod s2;
 pub mod websocket;
