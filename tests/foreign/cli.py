@@ -416,8 +416,88 @@ def more(sh):
     suite.run("rtt", lambda: has(sh("nats rtt"), "127.0.0.1"))
 
 
+SYSTEM = """
+accounts {
+  $SYS: {users: [{user: sys, password: sys}]}
+  A: {users: [{user: a, password: pa}], jetstream: enabled}
+  B: {users: [{user: b, password: pb}]}
+}
+"""
+
+
+def operator(server):
+    """nats server …: what an operator does in the system account."""
+    sh = Shell(server)
+    address = f"127.0.0.1:{server.port}"
+    sh.env["NATS_URL"] = f"nats://sys:sys@{address}"
+    a = Client(server.port, user="a", **{"pass": "pa"}, name="worker")
+    a.subscribe("orders")
+    a.flush()
+
+    def reports():
+        table = sh("nats server report connections")
+        has(table, "worker")
+        equal(len(re.findall(r"│ +\$SYS +│", table)), 1, "rows of the system account")
+        has(sh("nats server report accounts"), "│ A ")
+        one = sh("nats server report accounts A")
+        has(one, "│ A ")
+        equal("$SYS" in one, False, "another account in the report of A")
+
+    def info():
+        text = sh("nats server info foreign")
+        equal(field(text, "Auth Required"), "true")
+        equal(field(text, "Version"), "2.15.1")
+        has(sh("nats server list"), "foreign")
+        has(sh("nats server check server --name foreign"), "OK foreign")
+        has(sh("nats server account info A"), "Account")
+
+    def requests():
+        for what in ["variables", "connections", "subscriptions", "accounts", "jetstream",
+                     "jetstream-health", "routes", "gateways", "leafnodes", "ipqueue", "raft"]:
+            answer = json.loads(sh(f"nats server request {what}").splitlines()[0])
+            equal(answer["server"]["name"], "foreign", f"{what}: name")
+            has(json.dumps(answer), "data")
+
+    def kick():
+        identity = json.loads(sh("nats server request variables").splitlines()[0])["server"]["id"]
+        rows = json.loads(sh("nats server request connections").splitlines()[0])
+        cid = next(c["cid"] for c in rows["data"]["connections"] if c.get("name") == "worker")
+        watch = sh.spawn("nats events --all")
+        try:
+            follow(watch, "Authentication Errors events")
+            # What is watched has to come again until the watching has begun.
+            until(lambda: sh("nats rtt", code=None) and seen(watch), "an event")
+            sh(f"nats server request kick {cid} {identity}")
+            follow(watch, "Reason: Kicked")
+            sh(f"nats --server nats://a:wrong@{address} pub x y", code=1)
+            follow(watch, "Authentication Failure")
+        finally:
+            watch.kill()
+            watch.wait()
+        has(sh(f"nats server request kick {cid} {identity}"), "no such client or leafnode id")
+
+    def whoami():
+        sh.env["NATS_URL"] = f"nats://a:pa@{address}"
+        text = sh("nats account info")
+        equal(field(text, "User"), "a")
+        equal(field(text, "Account"), "A (A)")
+        has(sh("nats account report connections"), "NATS CLI")
+        has(sh("nats server list --timeout 1s", code=None), "no")
+
+    suite.run("server report connections, accounts", reports)
+    suite.run("server info, list, check", info)
+    suite.run("server request …", requests)
+    suite.run("server request kick, events --all", kick)
+    suite.run("account info, report", whoami)
+
+
+def seen(proc):
+    """Whether a background command has printed an event."""
+    return bool(select.select([proc.stdout], [], [], 0.2)[0])
+
+
 def main():
-    """Everything against one server."""
+    """Everything against one server, and the system account of another."""
     with Server() as server:
         sh, raw = Shell(server), Client(server.port)
         main_job(sh, raw)
@@ -428,6 +508,8 @@ def main():
         backup(sh, raw)
         benches(sh, raw)
         more(sh)
+    with Server(config=SYSTEM) as server:
+        operator(server)
     suite.done()
 
 

@@ -47,7 +47,8 @@ impl Session {
         self.pedantic = connect.pedantic;
         self.no_responders = connect.no_responders;
         self.protocol = connect.protocol;
-        self.client.facts.lock().introduce(&connect);
+        let took = clock::now() - self.client.start;
+        self.client.facts.lock().introduce(&connect, took);
         self.presented = Some(Box::new(connect));
         self.decide()
     }

@@ -100,8 +100,9 @@ pub struct ClientFacts {
     pub account: String,
     /// The account with its name for people, for logs.
     pub account_label: String,
-    /// Whether it sent CONNECT (or may act without).
-    pub connected: bool,
+    /// Time from the start of the connection to its CONNECT, ns: the first idea of
+    /// its round trip. 0 before.
+    pub connect_took: i64,
     /// What TLS negotiated; `None`: plain TCP.
     pub tls: Option<Arc<crate::tls::TlsFacts>>,
     /// What it may do; `None`: everything.
@@ -134,12 +135,13 @@ pub enum LoginName {
 pub const REDACTED: &str = "[REDACTED]";
 
 impl ClientFacts {
-    /// Takes over what CONNECT says about the client. No secret is kept.
-    pub fn introduce(&mut self, connect: &Connect) {
+    /// Takes over what CONNECT, which took that long (ns), says about the client.
+    /// No secret is kept.
+    pub fn introduce(&mut self, connect: &Connect, took: i64) {
         self.name.clone_from(&connect.name);
         self.lang.clone_from(&connect.lang);
         self.version.clone_from(&connect.version);
-        self.connected = true;
+        self.connect_took = took.max(1);
         let (login, user) = if !connect.nkey.is_empty() {
             (LoginName::Nkey, connect.nkey.as_str())
         } else if !connect.user.is_empty() {

@@ -122,8 +122,10 @@ pub async fn of_account(
     a: &AccountState,
     o: &Options,
 ) -> Result<Value, String> {
-    let js = server.jetstream.get().filter(|_| a.jetstream.enabled.load(Relaxed));
-    let js = js.ok_or_else(|| format!("account {:?} not jetstream enabled", a.name))?;
+    let js = server.jetstream.get().ok_or("jetstream not enabled")?;
+    if !a.jetstream.enabled.load(Relaxed) {
+        return Err(format!("account {:?} not jetstream enabled", a.name));
+    }
     let all = js.assets.all();
     let details = details(server, &all, o).await;
     Ok(account(server, a, &all, &details, o))

@@ -19,7 +19,10 @@ pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
         name: f.name,
         lang: f.lang,
         ver: f.version,
-        rtt: client.rtt.load(Relaxed),
+        rtt: match client.rtt.load(Relaxed) {
+            0 => f.connect_took,
+            rtt => rtt,
+        },
         name_tag: server.account_tag(&acc),
         acc,
         kind: "Client".to_owned(),

@@ -369,7 +369,7 @@ async fn every_document_can_be_asked_for() {
     assert_eq!(statz["data"]["account_statz"][0]["conns"], 1);
     assert_eq!(ask(&sys, &account("CONNS"), Value::Null).await["conns"], 1);
     let jsz = ask(&sys, &account("JSZ"), Value::Null).await;
-    assert_eq!(jsz["error"]["description"], "account \"A\" not jetstream enabled");
+    assert_eq!(jsz["error"]["description"], "jetstream not enabled");
 
     let rows = |answer: &Value| answer["data"]["account_statz"].as_array().unwrap().len();
     let ping = "$SYS.REQ.ACCOUNT.PING.STATZ";
