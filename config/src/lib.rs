@@ -10,6 +10,7 @@ pub mod digest;
 pub mod duration;
 pub mod include;
 mod lexer;
+pub mod locate;
 pub mod nkey;
 pub mod options;
 pub mod parser;

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command_line;
 pub mod connection;
 pub mod exchange;
+pub mod explain;
 pub mod files;
 pub mod identity;
 pub mod jetstream;

@@ -2,7 +2,7 @@
 //! does (contract/core.md §3).
 
 use gust_config::cli::{self, CliOutcome};
-use gust_server::{command_line, run};
+use gust_server::{command_line, explain, run};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             let _ = std::io::stderr().write_all(stderr.as_bytes());
             ExitCode::from(exit)
         }
+        CliOutcome::Explain(request) => explain::run(&request),
         CliOutcome::Signal(request) => run::signal(&program, &request),
         CliOutcome::Run(options) => run::run(&program, &options),
     }

@@ -3,6 +3,7 @@
 //! nats-server's flags by the rules of Go's `flag` package. Nothing is printed or sent here.
 
 pub mod apply;
+pub mod explain;
 pub mod flags;
 pub mod redact;
 pub mod usage;
@@ -28,6 +29,8 @@ pub enum CliOutcome {
     },
     /// Send a signal to a running server and end with 0, or with 1 and `<program>: <reason>`.
     Signal(SignalRequest),
+    /// `auth explain`: decide, print, and end.
+    Explain(Box<explain::ExplainRequest>),
     /// Check the file (`-t`) or start.
     Run(Box<CliOptions>),
 }
@@ -125,6 +128,11 @@ where
 {
     let program = Program::of(program);
     let args: Vec<String> = args.into_iter().map(Into::into).collect();
+    if let (Program::Gust, [command, rest @ ..]) = (program, args.as_slice())
+        && command == "auth"
+    {
+        return explain::parse(rest);
+    }
     let parsed = match flags::parse(&args) {
         Ok(parsed) => parsed,
         // Go's flag package answers a wrong flag with the usage, whose printing ends the program

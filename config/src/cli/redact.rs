@@ -16,7 +16,7 @@ pub fn redact_args(args: &[String]) -> Vec<String> {
             None => (name, None),
         };
         let hide: Option<fn(&str) -> String> = match name {
-            "user" | "pass" | "auth" => Some(|_| "[REDACTED]".to_owned()),
+            "user" | "pass" | "password" | "auth" => Some(|_| "[REDACTED]".to_owned()),
             "routes" | "cluster" | "cluster_listen" => Some(redact_urls),
             _ => None,
         };

@@ -99,6 +99,14 @@ pub(crate) fn usage(program: Program) -> String {
             let _ = writeln!(text, "    {flag:WIDTH$} {meaning}");
         }
     }
+    if program == Program::Gust {
+        text.push_str("\nCommands:\n");
+        let _ = writeln!(
+            text,
+            "    {:WIDTH$} Why somebody may or may not publish or subscribe",
+            "auth explain --help"
+        );
+    }
     text.push('\n');
     text
 }

@@ -12,6 +12,7 @@ mod consumers;
 mod core;
 mod durability;
 mod exchange;
+mod explain;
 mod jetstream;
 mod limits;
 mod logins;

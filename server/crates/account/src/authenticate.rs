@@ -3,7 +3,7 @@
 use crate::account::User;
 use crate::certificate::CertificateNames;
 use crate::decision::{AuthDecision, Identity, RefusalReason, Secret};
-use crate::login::Login;
+use crate::login::{ConnectionKind, Login};
 use crate::proxy::came_through;
 use crate::secret;
 use crate::set::{AccountSet, Gate};
@@ -42,6 +42,14 @@ impl AccountSet {
             },
             _ => refuse(reason),
         }
+    }
+
+    /// Who the configured user of this name or nkey is once it is connected.
+    pub fn configured_user(&self, name: &str) -> Option<Identity> {
+        let user = self.users.get(name).or_else(|| self.nkeys.get(name));
+        let single = self.gate(ConnectionKind::Standard).single.as_ref();
+        let single = single.filter(|(only, _)| **only == *name);
+        user.map(identity).or_else(|| single.map(|(only, _)| self.global_identity(only.clone())))
     }
 
     fn decide(&self, login: &Login<'_>) -> Result<AuthDecision, RefusalReason> {

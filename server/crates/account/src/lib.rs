@@ -12,6 +12,9 @@ pub mod certificate;
 pub mod decision;
 pub mod dn;
 pub mod exchange;
+pub mod explain;
+#[cfg(test)]
+mod explain_test;
 pub mod jwt;
 pub mod login;
 pub mod nkey;

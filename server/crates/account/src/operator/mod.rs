@@ -7,6 +7,7 @@
 mod account;
 mod activation;
 pub mod conditions;
+mod holder;
 mod login;
 #[cfg(test)]
 mod operator_test;
@@ -17,6 +18,7 @@ mod template;
 mod trust;
 
 pub use account::{AccountToken, AccountTokenError};
+pub use holder::{Holder, NoHolder};
 pub use refusal::JwtRefusal;
 pub use set::Built;
 pub use template::{MAX_EXPANSIONS, TemplateError};

@@ -47,7 +47,7 @@ impl AccountSet {
             via_trusted_proxy: who.proxy.is_some(),
             ..Login::default()
         };
-        let circumstances = Circumstances { login: &login, proven: true };
+        let circumstances = Circumstances { login: &login, proven: true, anyhow: false };
         let verdict = in_time(claims, now)
             .map_err(RefusalReason::from)
             .and_then(|()| self.admit_user(trust, claims, account, circumstances));

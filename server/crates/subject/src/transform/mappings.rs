@@ -166,8 +166,34 @@ impl Mappings {
 
     /// What `subject` becomes in cluster `cluster` (empty: none).
     pub fn map(&self, subject: &[u8], cluster: &str, random: u64) -> Mapped {
+        let Some(mapping) = self.of(subject) else { return Mapped::Unchanged };
+        let share = (mix(random, u64::MAX) % 100) as u8;
+        match mapping.shares(cluster).iter().find(|(end, _)| share < *end) {
+            Some((_, transform)) => Mapped::To(transform.rewrite(subject, random)),
+            None => Mapped::Lost,
+        }
+    }
+
+    /// All that `subject` may become in cluster `cluster`, with the percentage of
+    /// messages, and the source of the mapping that says so. Functions of chance
+    /// give one of their results. `None`: no mapping applies.
+    pub fn outcomes(&self, subject: &[u8], cluster: &str) -> Option<(&[u8], Vec<(u8, Mapped)>)> {
+        let mapping = self.of(subject)?;
+        let (mut outcomes, mut before) = (Vec::new(), 0);
+        for (end, transform) in mapping.shares(cluster) {
+            outcomes.push((end - before, Mapped::To(transform.rewrite(subject, 0))));
+            before = *end;
+        }
+        if before < 100 {
+            outcomes.push((100 - before, Mapped::Lost));
+        }
+        Some((&mapping.src, outcomes))
+    }
+
+    /// The mapping that decides about `subject`.
+    fn of(&self, subject: &[u8]) -> Option<&Mapping> {
         if self.all.is_empty() {
-            return Mapped::Unchanged;
+            return None;
         }
         let exact = self.literal.get(subject).copied();
         let wild = self
@@ -175,14 +201,13 @@ impl Mappings {
             .iter()
             .take_while(|&&at| exact.is_none_or(|e| at < e))
             .find(|&&at| self.all.get(at).is_some_and(|m| matches(subject, &m.src)));
-        let Some(mapping) = wild.copied().or(exact).and_then(|at| self.all.get(at)) else {
-            return Mapped::Unchanged;
-        };
-        let own = mapping.clusters.iter().find(|(name, _)| name == cluster).map(|(_, s)| s);
-        let share = (mix(random, u64::MAX) % 100) as u8;
-        match own.unwrap_or(&mapping.any).iter().find(|(end, _)| share < *end) {
-            Some((_, transform)) => Mapped::To(transform.rewrite(subject, random)),
-            None => Mapped::Lost,
-        }
+        wild.copied().or(exact).and_then(|at| self.all.get(at))
+    }
+}
+
+impl Mapping {
+    fn shares(&self, cluster: &str) -> &Shares {
+        let own = self.clusters.iter().find(|(name, _)| name == cluster).map(|(_, s)| s);
+        own.unwrap_or(&self.any)
     }
 }
