@@ -19,6 +19,8 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$out" --target "$triple" \
   --sanitizer "$sanitizer"
 
+# As in server/crates/account/src/certificate_test.rs.
+certificate='MIICMzCCAdmgAwIBAgIUUmyErNn/XEpe7um7DoRS/ywzvM4wCgYIKoZIzj0EAwIwbzETMBEGCgmSJomT8ixkARkWA29yZzEUMBIGCgmSJomT8ixkARkWBGFjbWUxDTALBgNVBAoMBEFjbWUxDDAKBgNVBAsMA09wczEMMAoGA1UECwwDRGV2MRcwCAYDVQQLDAF6MAsGA1UEAwwEI2pvZTAeFw0yNjExMjEwMzI4MzVaFw0yNjEyMDEwMzI4MzVaMG8xEzARBgoJkiaJk/IsZAEZFgNvcmcxFDASBgoJkiaJk/IsZAEZFgRhY21lMQ0wCwYDVQQKDARBY21lMQwwCgYDVQQLDANPcHMxDDAKBgNVBAsMA0RldjEXMAgGA1UECwwBejALBgNVBAMMBCNqb2UwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQbTv/ApoYskaqn3P2Ip2ImbN9g5Ro3Oy8+dMkMATlMuMux6173sllUMDhV7PKtOw99MG+VU9cDWGfT9vrowMq9o1MwUTAdBgNVHQ4EFgQU5WVB66dn6lKp23652o/NyY+4vvYwHwYDVR0jBBgwFoAU5WVB66dn6lKp23652o/NyY+4vvYwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA1sL5dBwf9yuUQqHM3Ytkp5fHYN/P+AtNsXCGFaKokcACIDbFZ25oL8/yIPV53+odJluQoo2o2eviN1PV4mHcuWTl'
 # A few good inputs to start from; everything else is found by mutation.
 seed() { mkdir -p "$corpus/$1"; cat >"$corpus/$1/seed-$2"; }
 seeds() {
@@ -48,6 +50,10 @@ seeds() {
   printf '\0{"iss":"ISSUER","sub":"ACBR4YX6E6ETK7OS2YJPX7NZZT2AOEXSLUL5EOT7S37PYB3LMBJ3S7VH","nats":{"type":"account","version":2,"limits":{"exports":-1,"tiered_limits":{"R1":{"disk_storage":9}}},"exports":[{"subject":"a.*","type":"service"}],"signing_keys":[{"kind":"user_scope","key":"A","template":{}}],"mappings":{"a":[{"subject":"b"}]}}}' | seed jwt 2
   printf '\3{"iss":"ISSUER","sub":"%s","type":"user","tags":[],"nats":{"src":"10.0.0.0/8"}}' "$key" | seed jwt 3
   printf '%s\nAAAA' "$key" | seed nkey 1
+  printf 'CN=joe+OU=a\\, b,O=Acme' | seed certificate 1
+  base64 -d <<<"$certificate" | seed certificate 2
+  printf 'PROXY TCP4 192.0.2.7 127.0.0.1 4660 4222\r\n\26\3\1' | seed proxy_header 1
+  printf '\r\n\r\n\0\r\nQUIT\n\41\21\0\14\300\0\2\7\177\0\0\1\22\64\20\176' | seed proxy_header 2
   printf '\20\0{"a":1}' | seed record_frames 1
   for n in 1 2; do
     cat server/crates/jetstream/fixtures/snapshot/v$n-file.s2 | seed "snapshot_v$n" 1

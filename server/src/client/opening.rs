@@ -13,7 +13,7 @@ use crate::connection::outbound::Outbound;
 use crate::connection::reason::CloseReason;
 use crate::server::Greeting;
 use crate::shard::Shard;
-use crate::tls::handshake::{self, HandshakeError, Shaken, TLS_HANDSHAKE};
+use crate::tls::handshake::{self, HandshakeError, Shaken};
 use crate::tls::rate::Rate;
 use crate::tls::{TlsFacts, TlsSettings};
 use bytes::BytesMut;
@@ -131,7 +131,7 @@ impl Opening {
             } else {
                 // Whoever says nothing speaks plain.
                 self.wait_for(1, settings.timeout).await;
-                self.received.first() == Some(&TLS_HANDSHAKE)
+                self.received.first().is_some_and(|b| proxy::is_tls(*b))
             };
             if encrypted {
                 let (i, f) = self.encrypt(&settings, &client, first).await?;

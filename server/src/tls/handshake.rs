@@ -13,6 +13,7 @@
 use super::{Tls, TlsSettings};
 use crate::shard::Shard;
 use bytes::{Buf, BufMut, BytesMut};
+use gust_wire::proxy::is_tls;
 use std::future::Future;
 use std::io;
 use tokio::net::TcpStream;
@@ -84,7 +85,7 @@ pub async fn accept(
     let (mut plain, mut out) = (BytesMut::new(), Vec::new());
     loop {
         if let Some(first) = raw.first()
-            && *first != TLS_HANDSHAKE
+            && !is_tls(*first)
             && tls.state().protocol_version().is_none()
             && !matches!(first, 0x15 | 0x14)
         {
@@ -115,9 +116,6 @@ pub async fn accept(
         within(deadline, read(socket, &mut raw, room)).await?;
     }
 }
-
-/// First byte of a ClientHello's record.
-pub const TLS_HANDSHAKE: u8 = 0x16;
 
 async fn within<T>(
     deadline: Instant,

@@ -1,5 +1,7 @@
 //! Tokens and keys: what a peer proves its identity with.
 
+use gust_account::certificate::Certificate;
+use gust_account::dn::DistinguishedName;
 use gust_account::jwt;
 use gust_account::nkey::{self, CurveKeyPair, KeyKind, KeyPair};
 use gust_account::secret::signature_is_valid;
@@ -55,6 +57,20 @@ pub fn nkey(data: &[u8]) {
     let _ = CurveKeyPair::from_seed(key);
     assert!(!signature_is_valid(key, "nonce", sig), "nobody guesses signatures");
     assert_eq!(nkey::public_key_kind(key).is_some(), nkey::decode_public(key).is_some());
+}
+
+/// A certificate's DER, or the text of a distinguished name.
+pub fn certificate(data: &[u8]) {
+    if let Some(cert) = Certificate::parse(data) {
+        let names = cert.names();
+        let _ = (cert.subject(), cert.not_after);
+        if let Some(subject) = names.subject {
+            assert_eq!(subject.in_any_order().in_any_order(), subject.in_any_order());
+        }
+    }
+    if let Some(name) = std::str::from_utf8(data).ok().and_then(DistinguishedName::parse) {
+        let _ = name.in_any_order();
+    }
 }
 
 /// base64, URL alphabet, no padding.

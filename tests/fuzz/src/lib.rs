@@ -13,8 +13,8 @@ mod websocket;
 mod wire;
 
 pub use disk::{block_file, index_checkpoint, record_frames, wal_open};
-pub use identity::{jwt, nkey};
+pub use identity::{certificate, jwt, nkey};
 pub use stream::{consumer_delta, snapshot_v1, snapshot_v2, stream_log};
 pub use text::{config, connect_json, jetstream_json};
 pub use websocket::{websocket_frames, websocket_upgrade};
-pub use wire::{client_parser, headers, s2_stream};
+pub use wire::{client_parser, headers, proxy_header, s2_stream};

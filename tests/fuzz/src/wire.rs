@@ -3,6 +3,7 @@
 use gust_wire::client::parse::starts_connect;
 use gust_wire::client::{ClientOp, Limits, Parsed, parse};
 use gust_wire::headers::Headers;
+use gust_wire::proxy::{Sniffed, is_tls, sniff};
 use gust_wire::s2::Decoder;
 
 /// A connection's bytes, taken operation by operation; the first byte sets limits.
@@ -69,4 +70,23 @@ pub fn s2_stream(data: &[u8]) {
     assert!(whole.len() as u64 <= MAX);
     assert_eq!(first, second);
     assert_eq!(whole, pieces);
+}
+
+/// What stands before the protocol: a PROXY header or not, then TLS or not. What
+/// a part of the bytes says must not be taken back by all of them.
+pub fn proxy_header(data: &[u8]) {
+    let whole = sniff(data);
+    if let Ok(Sniffed::Header { used, .. }) = whole {
+        assert!(used > 0 && used <= data.len());
+        assert_eq!(sniff(&data[..used]), whole);
+        assert_eq!(sniff(&data[..used - 1]), Ok(Sniffed::NeedMore));
+        let _ = data.get(used).is_some_and(|b| is_tls(*b));
+    }
+    if data.first().is_some_and(|b| is_tls(*b)) {
+        assert_eq!(whole, Ok(Sniffed::Absent));
+    }
+    for cut in 0..data.len().min(140) {
+        let part = sniff(&data[..cut]);
+        assert!(part == Ok(Sniffed::NeedMore) || part == whole, "{cut}: {part:?} {whole:?}");
+    }
 }

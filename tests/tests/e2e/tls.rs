@@ -499,3 +499,84 @@ async fn openssl_made_files_work() {
     let client = within(options.connect(url)).await.unwrap();
     sync(&client).await;
 }
+
+/// A sample with its certificates at hand and ports that are free.
+fn sample(pki: &Pki, text: &str) -> Server {
+    let certs = format!("{}/", pki.dir().display());
+    configured(&text.replace("certs/", &certs).replace("https_port: 8443", "https_port: -1"))
+}
+
+#[test]
+fn the_samples_start() {
+    let pki = pki();
+    pki.server("other", &["other.org"]);
+    let server = sample(&pki, include_str!("../../../config/samples/tls.conf"));
+    let mut c = Secure::upgrade(&server, pki.client(""));
+    assert_eq!(c.login(QUIET).unwrap(), "PONG");
+    assert!(server.monitor_tls.starts_with("https://"));
+
+    let joe = [(DnType::OrganizationName, "Acme"), (DnType::CommonName, "joe")];
+    pki.sign("joe", &[], &joe);
+    let server = sample(&pki, include_str!("../../../config/samples/tls-users.conf"));
+    let mut c = Secure::upgrade(&server, pki.client("joe"));
+    assert_eq!(c.login(QUIET).unwrap(), "PONG");
+    c.send("SUB jobs.a 1\r\n");
+    assert_eq!(c.line(), "-ERR 'Permissions Violation for Subscription to \"jobs.a\"'");
+
+    let server = sample(&pki, include_str!("../../../config/samples/tls-behind-proxy.conf"));
+    let mut tcp = tcp(&server.url);
+    read_info(&mut tcp);
+    tcp.write_all(b"PROXY TCP4 192.0.2.7 127.0.0.1 4660 4222\r\n").unwrap();
+    let mut c = Secure::over(tcp, pki.client(""), "other.org");
+    assert_eq!(c.login(QUIET).unwrap(), "PONG");
+    assert_eq!(doc(&server, "/connz")["connections"][0]["ip"], "192.0.2.7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_handshakes() {
+    let pki = pki();
+    let server = configured(&pki.tls(""));
+    let there = within(options(&pki).connect(&server.url)).await.unwrap();
+    let clients: Vec<_> = (0..150)
+        .map(|_| {
+            let (options, url) = (options(&pki), server.url.clone());
+            tokio::spawn(async move { within(options.connect(url)).await.unwrap() })
+        })
+        .collect();
+    // Who is there goes on being served while the others come.
+    for _ in 0..20 {
+        sync(&there).await;
+    }
+    let mut connected = Vec::new();
+    for c in clients {
+        let c = c.await.unwrap();
+        sync(&c).await;
+        connected.push(c);
+    }
+    assert_eq!(doc(&server, "/varz")["connections"], 151);
+}
+
+#[test]
+fn sessions_are_resumed() {
+    let pki = pki();
+    let server = configured(&pki.tls(""));
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        let config = pki.client_with("", versions);
+        for again in [false, true] {
+            let mut c = Secure::upgrade(&server, config.clone());
+            assert_eq!(c.login(QUIET).unwrap(), "PONG");
+            let kind = c.stream.get_ref().conn.handshake_kind();
+            assert_eq!(kind == Some(rustls::HandshakeKind::Resumed), again, "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn closing_from_outside_during_the_handshake() {
+    let pki = pki();
+    let mut server = configured(&pki.tls("timeout: 20"));
+    let mut raw = Raw::open(&server);
+    assert_eq!(doc(&server, "/connz")["num_connections"], 1);
+    server.stop().unwrap();
+    raw.rest();
+}

@@ -56,6 +56,11 @@ pub enum ProxyError {
     Length(usize),
 }
 
+/// Whether a connection that begins with this byte begins with a TLS handshake.
+pub fn is_tls(first: u8) -> bool {
+    first == 0x16
+}
+
 /// Looks at the first bytes of a connection. They stay untouched; call again
 /// with more after [`Sniffed::NeedMore`].
 pub fn sniff(bytes: &[u8]) -> Result<Sniffed, ProxyError> {
