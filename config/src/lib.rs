@@ -23,7 +23,7 @@ use std::fmt;
 
 pub use include::{LoadError, Loader};
 pub use options::Options;
-pub use options::reload::{ReloadError, check_reload};
+pub use options::reload::{ReloadError, ReloadPlan, check_reload};
 pub use options::report::Problem;
 pub use options::validate::{StartError, validate_start};
 

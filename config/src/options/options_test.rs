@@ -3,7 +3,6 @@
 use super::accounts::JetStreamAccountLimits;
 use super::exchange::{ExchangeKind, ResponseType};
 use super::permissions::{ResponsePermission, SubjectPermission};
-use super::reload::check_reload;
 use super::validate::validate_start;
 use super::{Options, users::GLOBAL_ACCOUNT};
 use crate::duration::{MINUTE_NS, SECOND_NS};
@@ -264,41 +263,4 @@ fn tls_blocks_know_their_place() {
         .map(|(name, tls)| (*name, tls.at.as_ref().unwrap().to_string()))
         .collect();
     assert_eq!(places, [("tls", "f.conf:2:1".to_owned()), ("leafnodes", "f.conf:4:2".to_owned())]);
-}
-
-#[test]
-fn a_reload_refuses_what_is_fixed_at_start() {
-    let base = "port: 4222\njetstream {max_mem: 5G}\n";
-    for (before, after, said) in [
-        ("", "", "ok"),
-        ("", "debug: true\nmax_payload: 5\nauthorization {user: a, pass: b}", "ok"),
-        ("", "server_name: x", "config reload not supported for ServerName: old=, new=x"),
-        ("", "port: 5", "config reload not supported for Port: old=4222, new=5"),
-        (
-            "",
-            "lame_duck_duration: \"1m\"",
-            "config reload not supported for LameDuckDuration: old=2m0s, new=1m0s",
-        ),
-        ("", "jetstream {max_mem: 6G}", "ok"),
-        (
-            "",
-            "jetstream {max_mem: 4G}",
-            "config reload not supported for decreasing jetstream max memory and store",
-        ),
-        (
-            "",
-            "jetstream {}",
-            "config reload not supported for jetstream dynamic max memory and store",
-        ),
-        ("websocket {port: 1}", "websocket {port: 2}", "config reload not supported for Websocket"),
-        ("mqtt {port: 1}", "mqtt {port: 1, ack_wait: \"5s\"}", "ok"),
-    ] {
-        let [old, new] = [before, after].map(|text| {
-            let mut options = options(&format!("{base}{text}"));
-            options.apply_defaults();
-            options
-        });
-        let got = check_reload(&old, &new).map_or_else(|err| err.to_string(), |()| "ok".to_owned());
-        assert_eq!(got, said, "{before} -> {after}");
-    }
 }

@@ -1,129 +1,183 @@
-//! What may change while the server runs. Everything else refuses the whole reload.
+//! What a reload would change: every difference between the running options and new ones, and
+//! whether it can be applied while the server runs (contract/core.md §2.5).
+//!
+//! A reload is all or nothing: one change that needs a restart refuses the whole of it, and the
+//! refusal names all of them. Secrets are compared but never shown.
+
+use std::fmt::{self, Write as _};
 
 use thiserror::Error;
 
 use super::Options;
-use super::mqtt::MqttOptions;
-use crate::duration;
 
-/// A change that needs a restart. The name is that of nats-server's option; values are shown where
-/// they hold no secrets.
+mod access;
+mod blocks;
+mod compare;
+#[cfg(test)]
+mod reload_test;
+mod show;
+mod top;
+
+use compare::Diff;
+
+/// What applying a change takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It is applied while the server runs.
+    Live,
+    /// The server has to be started again.
+    Restart,
+}
+
+impl Class {
+    /// `live` or `restart`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Live => "live",
+            Class::Restart => "restart",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Path of the key in the file: `max_payload`, `accounts.A.imports`, `users.bob`.
+    pub name: String,
+    /// For [`Class::Restart`] what nats-server calls the option (`MaxSubs`), for logs that are
+    /// searched; else empty.
+    pub option: String,
+    /// What it takes.
+    pub class: Class,
+    /// The value in force, empty where there is none; `[REDACTED]` for a secret.
+    pub old: String,
+    /// The value wanted; `changed` for a secret.
+    pub new: String,
+}
+
+/// All differences, in the order of the options.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReloadPlan {
+    /// One per option; empty if nothing differs.
+    pub changes: Vec<Change>,
+}
+
+/// Changes that need a restart; the text names all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("config reload not supported for {0}")]
 pub struct ReloadError(pub String);
 
 /// Compares running options with new ones, both with flags and defaults applied.
-pub fn check_reload(old: &Options, new: &Options) -> Result<(), ReloadError> {
-    for (name, value) in VALUES {
-        let (before, after) = (value(old), value(new));
-        if before != after {
-            return Err(ReloadError(format!("{name}: old={before}, new={after}")));
-        }
-    }
-    for (name, changed) in BLOCKS {
-        if changed(old, new) {
-            return Err(ReloadError((*name).to_owned()));
-        }
-    }
-    sizes(old, new)
+#[must_use]
+pub fn plan(old: &Options, new: &Options) -> ReloadPlan {
+    let mut diff = Diff::default();
+    top::options(&mut diff, old, new);
+    ReloadPlan { changes: diff.changes }
 }
 
-type Show = fn(&Options) -> String;
-
-/// Single values that are fixed at start.
-const VALUES: &[(&str, Show)] = &[
-    ("ServerName", |o| o.server_name.clone()),
-    ("Host", |o| o.listen.host.clone()),
-    ("Port", |o| o.listen.port.to_string()),
-    ("MaxSubs", |o| o.limits.max_subscriptions.to_string()),
-    ("MaxSubTokens", |o| o.limits.max_sub_tokens.to_string()),
-    ("MaxPending", |o| o.limits.max_pending.to_string()),
-    ("MaxClosedClients", |o| o.limits.max_closed_clients.to_string()),
-    ("NoSublistCache", |o| o.limits.no_sublist_cache.to_string()),
-    ("NoHeaderSupport", |o| o.limits.no_header_support.to_string()),
-    ("LameDuckDuration", |o| duration::format(o.limits.lame_duck_duration_ns)),
-    ("LameDuckGracePeriod", |o| duration::format(o.limits.lame_duck_grace_period_ns)),
-    ("LogSizeLimit", |o| o.log.size_limit.to_string()),
-    ("LogMaxFiles", |o| o.log.max_files.to_string()),
-    ("HTTPHost", |o| o.http.host.clone()),
-    ("HTTPPort", |o| o.http.port.to_string()),
-    ("HTTPSPort", |o| o.http.tls_port.to_string()),
-    ("HTTPBasePath", |o| o.http.base_path.clone()),
-    ("ProfPort", |o| o.profile_port.to_string()),
-    ("AllowNonTLS", |o| o.allow_non_tls.to_string()),
-    ("ProxyProtocol", |o| o.proxy_protocol.to_string()),
-    ("SystemAccount", |o| o.system_account_name().unwrap_or_default().to_owned()),
-    ("NoSystemAccount", |o| o.no_system_account.to_string()),
-    ("NoAuthUser", |o| o.no_auth_user.clone()),
-    ("JetStreamDomain", |o| o.jetstream.domain.clone()),
-    ("JetStreamConcurrentIOs", |o| o.jetstream.max_concurrent_io.to_string()),
-    ("jetstream storage directory", |o| o.jetstream.store_dir.clone()),
-];
-
-type Changed = fn(&Options, &Options) -> bool;
-
-/// Blocks whose contents may be secret, so that only their name is shown.
-const BLOCKS: &[(&str, Changed)] = &[
-    ("TrustedOperators", |a, b| a.trust.operators != b.trust.operators),
-    ("TrustedKeys", |a, b| a.trust.trusted_keys != b.trust.trusted_keys),
-    ("AccountResolver", |a, b| a.trust.resolver.is_some() != b.trust.resolver.is_some()),
-    ("AuthCallout", |a, b| a.authorization.auth_callout != b.authorization.auth_callout),
-    ("JetStreamKey", |a, b| {
-        (&a.jetstream.key, a.jetstream.cipher) != (&b.jetstream.key, b.jetstream.cipher)
-    }),
-    ("JsAccDefaultDomain", |a, b| a.default_js_domain != b.default_js_domain),
-    ("FeatureFlags", |a, b| a.feature_flags != b.feature_flags),
-    ("Cluster", |a, b| {
-        (&a.cluster.name, &a.cluster.listen) != (&b.cluster.name, &b.cluster.listen)
-    }),
-    ("Gateway", |a, b| {
-        let (mut a, mut b) = (a.gateway.clone(), b.gateway.clone());
-        for gateway in [&mut a, &mut b] {
-            gateway.tls = None;
-            gateway.gateways.iter_mut().for_each(|remote| remote.tls = None);
-        }
-        a != b
-    }),
-    ("LeafNode", |a, b| {
-        let (a, b) = (&a.leafnodes, &b.leafnodes);
-        (&a.listen, &a.authorization) != (&b.listen, &b.authorization)
-    }),
-    ("Websocket", |a, b| {
-        let (mut a, mut b) = (a.websocket.clone(), b.websocket.clone());
-        (a.tls, b.tls) = (None, None);
-        a != b
-    }),
-    ("MQTT", |a, b| fixed_mqtt(&a.mqtt) != fixed_mqtt(&b.mqtt)),
-];
-
-/// The block without what may change.
-fn fixed_mqtt(mqtt: &MqttOptions) -> MqttOptions {
-    MqttOptions {
-        tls: None,
-        ack_wait_ns: 0,
-        max_ack_pending: 0,
-        stream_replicas: 0,
-        consumer_memory_storage: false,
-        consumer_inactive_threshold_ns: 0,
-        ..mqtt.clone()
-    }
+/// Whether a reload from `old` to `new` is possible as a whole.
+pub fn check_reload(old: &Options, new: &Options) -> Result<ReloadPlan, ReloadError> {
+    let plan = plan(old, new);
+    plan.refusal().map_or(Ok(plan), Err)
 }
 
-/// JetStream may grow, but neither shrink nor change between a set and a derived size.
-fn sizes(old: &Options, new: &Options) -> Result<(), ReloadError> {
-    let (a, b) = (&old.jetstream, &new.jetstream);
-    if !(a.enabled && b.enabled) {
-        return Ok(());
+impl ReloadPlan {
+    /// Changes of a class.
+    pub fn of(&self, class: Class) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(move |change| change.class == class)
     }
-    for (before, after) in [(a.max_memory, b.max_memory), (a.max_store, b.max_store)] {
-        let refused = match (before, after) {
-            (Some(before), Some(after)) if after < before => {
-                "decreasing jetstream max memory and store"
+
+    /// Whether an option changes; `name` is that of [`Change::name`] or the start of one, up to a
+    /// dot.
+    #[must_use]
+    pub fn changes(&self, name: &str) -> bool {
+        self.changes.iter().any(|change| change.is_in(name))
+    }
+
+    /// Why the reload is refused, if it is.
+    #[must_use]
+    pub fn refusal(&self) -> Option<ReloadError> {
+        let mut text = String::new();
+        for change in self.of(Class::Restart) {
+            if !text.is_empty() {
+                text.push_str("; ");
             }
-            (None, Some(_)) | (Some(_), None) => "jetstream dynamic max memory and store",
-            _ => continue,
-        };
-        return Err(ReloadError(refused.to_owned()));
+            let _ = write!(text, "{}: old={}, new={}", change.option, change.old, change.new);
+        }
+        (!text.is_empty()).then_some(ReloadError(text))
     }
-    Ok(())
+
+    /// What the log says behind `Reloaded: ` once the plan is applied, in nats-server's words and
+    /// one line for each kind of thing.
+    #[must_use]
+    pub fn log_lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for change in &self.changes {
+            let line = change.log_line();
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+}
+
+impl Change {
+    fn is_in(&self, name: &str) -> bool {
+        self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    fn log_line(&self) -> String {
+        let one_for_all =
+            [("accounts", "accounts"), ("users", "authorization users"), ("proxies", "proxies")];
+        if let Some((_, said)) = one_for_all.iter().find(|(name, _)| self.is_in(name)) {
+            return (*said).to_owned();
+        }
+        if self.name == "tls" {
+            let on = if self.new.is_empty() { "disabled" } else { "enabled" };
+            return format!("tls = {on}");
+        }
+        let name = match self.name.as_str() {
+            "authorization.user" => return "authorization username".to_owned(),
+            "authorization.pass" => return "authorization password".to_owned(),
+            "authorization.token" => return "authorization token".to_owned(),
+            "authorization.timeout" => "authorization timeout",
+            "server_tags" => return "tags".to_owned(),
+            "server_metadata" => return "metadata".to_owned(),
+            "no_fast_producer_stall" => {
+                let not = if self.new == "true" { "not " } else { "" };
+                return format!("fast producers will {not}be stalled");
+            }
+            "jetstream.max_memory_store" => "JetStream max_mem_store",
+            "jetstream.max_file_store" => "JetStream max_file_store",
+            name => name,
+        };
+        format!("{name} = {}", self.new)
+    }
+}
+
+/// For people: what changes live, then what needs a restart.
+impl fmt::Display for ReloadPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.changes.is_empty() {
+            return writeln!(f, "Nothing changes.");
+        }
+        for (class, title) in [
+            (Class::Live, "Applied by a reload, without a restart:"),
+            (Class::Restart, "Needs a restart; a reload would refuse all of the changes:"),
+        ] {
+            if self.of(class).next().is_none() {
+                continue;
+            }
+            writeln!(f, "{title}")?;
+            for change in self.of(class) {
+                let shown = |value: &str| {
+                    if value.is_empty() { "(not set)".to_owned() } else { value.to_owned() }
+                };
+                writeln!(f, "  {}: {} -> {}", change.name, shown(&change.old), shown(&change.new))?;
+            }
+        }
+        Ok(())
+    }
 }
