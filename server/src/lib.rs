@@ -18,6 +18,7 @@ pub mod log;
 pub mod monitor;
 pub mod operators;
 pub mod passwords;
+pub mod reload;
 pub mod resolver;
 pub mod route;
 pub mod rules;

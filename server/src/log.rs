@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -34,6 +34,25 @@ pub struct LogOptions {
     pub trace: bool,
 }
 
+impl LogOptions {
+    /// What the options of the server say about the log.
+    pub fn of(o: &gust_config::options::LogOptions) -> LogOptions {
+        LogOptions {
+            file: (!o.file.is_empty()).then(|| o.file.clone().into()),
+            size_limit: o.size_limit.max(0) as u64,
+            max_files: o.max_files.max(0) as usize,
+            time: o.time,
+            utc: o.time_utc,
+            debug: o.debug,
+            trace: o.trace,
+        }
+    }
+
+    fn verbosity(&self) -> u8 {
+        u8::from(self.debug) | (u8::from(self.trace) << 1)
+    }
+}
+
 /// The running log; cheap to clone.
 #[derive(Clone)]
 pub struct Log {
@@ -41,13 +60,33 @@ pub struct Log {
 }
 
 struct Inner {
-    options: LogOptions,
-    out: Mutex<Output>,
-    /// 0 = info, 1 = debug, 2 = trace, 3 = both.
+    target: Mutex<Target>,
+    /// 0 = info, 1 = debug, 2 = trace, 3 = both. Beside the lock, because it is
+    /// asked for lines that are not written.
     verbosity: AtomicU8,
-    colour: AtomicBool,
     pid: u32,
 }
+
+/// Where lines go and how they look; replaced as a whole on reload.
+struct Target {
+    options: LogOptions,
+    out: Output,
+    colour: bool,
+}
+
+impl Target {
+    fn open(options: LogOptions) -> std::io::Result<Target> {
+        let out = match &options.file {
+            Some(path) => open_file(path)?,
+            None => Output::Stderr,
+        };
+        let colour = options.file.is_none() && std::io::stderr().is_terminal();
+        Ok(Target { options, out, colour })
+    }
+}
+
+/// A target that could be opened and is not in use yet.
+pub struct PreparedLog(Target);
 
 enum Output {
     Stderr,
@@ -57,21 +96,27 @@ enum Output {
 impl Log {
     /// Opens the log target. Fails if the file cannot be opened for appending.
     pub fn open(options: LogOptions) -> std::io::Result<Log> {
-        let out = match &options.file {
-            Some(path) => open_file(path)?,
-            None => Output::Stderr,
-        };
-        let colour = options.file.is_none() && std::io::stderr().is_terminal();
-        let verbosity = u8::from(options.debug) | (u8::from(options.trace) << 1);
+        let verbosity = options.verbosity();
         Ok(Log {
             inner: Arc::new(Inner {
-                options,
-                out: Mutex::new(out),
+                target: Mutex::new(Target::open(options)?),
                 verbosity: AtomicU8::new(verbosity),
-                colour: AtomicBool::new(colour),
                 pid: std::process::id(),
             }),
         })
+    }
+
+    /// Opens another target without using it yet.
+    pub fn prepare(options: LogOptions) -> std::io::Result<PreparedLog> {
+        Target::open(options).map(PreparedLog)
+    }
+
+    /// Goes on with this target.
+    pub fn switch(&self, to: PreparedLog) {
+        self.inner.verbosity.store(to.0.options.verbosity(), Ordering::Relaxed);
+        *self.inner.target.lock() = to.0;
+        // Which lines are wanted is remembered where they are written.
+        tracing::callsite::rebuild_interest_cache();
     }
 
     /// Makes this the log of the process. Only the first call has an effect.
@@ -82,8 +127,9 @@ impl Log {
 
     /// Opens the file anew (after an external rotation).
     pub fn reopen(&self) -> std::io::Result<()> {
-        if let Some(path) = &self.inner.options.file {
-            *self.inner.out.lock() = open_file(path)?;
+        let mut target = self.inner.target.lock();
+        if let Some(path) = &target.options.file {
+            target.out = open_file(path)?;
         }
         Ok(())
     }
@@ -98,13 +144,13 @@ impl Log {
     }
 
     fn line(&self, label: &str, text: &str) {
-        let inner = &*self.inner;
+        let mut target = self.inner.target.lock();
         let mut line = String::with_capacity(text.len() + 64);
-        let _ = write!(line, "[{}] ", inner.pid);
-        if inner.options.time {
-            let _ = write!(line, "{} ", timestamp(inner.options.utc));
+        let _ = write!(line, "[{}] ", self.inner.pid);
+        if target.options.time {
+            let _ = write!(line, "{} ", timestamp(target.options.utc));
         }
-        if inner.colour.load(Ordering::Relaxed) {
+        if target.colour {
             let colour = match label {
                 "INF" => 32,
                 "DBG" => 36,
@@ -116,17 +162,17 @@ impl Log {
         } else {
             let _ = writeln!(line, "[{label}] {text}");
         }
-        let mut out = inner.out.lock();
-        match &mut *out {
+        let Target { options, out, .. } = &mut *target;
+        match out {
             Output::Stderr => {
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }
             Output::File { file, path, len } => {
                 let _ = file.write_all(line.as_bytes());
                 *len += line.len() as u64;
-                if inner.options.size_limit > 0 && *len > inner.options.size_limit {
+                if options.size_limit > 0 && *len > options.size_limit {
                     let path = path.clone();
-                    if let Ok(fresh) = rotate(&path, inner.options.max_files) {
+                    if let Ok(fresh) = rotate(&path, options.max_files) {
                         *out = fresh;
                     }
                 }

@@ -226,9 +226,7 @@ impl Shard {
         {
             return false;
         }
-        if let Some(filter) = &sub.filter
-            && !filter.passes(m.subject)
-        {
+        if !sub.filter.passes(m.subject) {
             return false;
         }
         let last = match sub.take() {

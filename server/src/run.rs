@@ -1,6 +1,7 @@
 //! From command line to running server and back to an exit code.
 
 use crate::log::{Log, LogOptions};
+use crate::reload::Reloader;
 use crate::server::{COMPATIBLE, Listening, Server};
 use crate::{
     clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
@@ -21,10 +22,10 @@ pub fn signal(program: &str, request: &SignalRequest) -> ExitCode {
 }
 
 /// A configuration ready to start with.
-struct Loaded {
-    options: Options,
-    digest: String,
-    warnings: Vec<String>,
+pub(crate) struct Loaded {
+    pub(crate) options: Options,
+    pub(crate) digest: String,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Checks the configuration (`-t`) or runs the server.
@@ -32,12 +33,12 @@ pub fn run(program: &str, cli: &CliOptions) -> ExitCode {
     let loaded = match load(cli) {
         Ok(Some(l)) => l,
         Ok(None) => return ExitCode::SUCCESS,
-        Err(line) => {
-            eprintln!("{line}");
+        Err(e) => {
+            eprintln!("{}", cli.error_line(&e));
             return ExitCode::FAILURE;
         }
     };
-    let log = match open_log(&loaded.options) {
+    let log = match Log::open(LogOptions::of(&loaded.options.log)) {
         Ok(l) => l,
         Err(e) => {
             let file = &loaded.options.log.file;
@@ -45,7 +46,7 @@ pub fn run(program: &str, cli: &CliOptions) -> ExitCode {
         }
     };
     log.install();
-    match serve(program, loaded, &log) {
+    match serve(program, cli, loaded, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             log.fatal(&e);
@@ -55,19 +56,18 @@ pub fn run(program: &str, cli: &CliOptions) -> ExitCode {
 }
 
 /// Reads the file, applies flags and defaults, checks everything. `None`: only
-/// a check was wanted and it passed. An error is the line to print.
-fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
+/// a check was wanted and it passed.
+pub(crate) fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
     let (mut options, digest, warnings) = match &cli.config_file {
         None => (Options::default(), String::new(), Vec::new()),
         Some(path) => {
             let mut loader = read_file;
             let env = |k: &str| std::env::var(k).ok();
-            let loaded =
-                gust_config::load(path, &mut loader, &env).map_err(|e| cli.error_line(&e))?;
+            let loaded = gust_config::load(path, &mut loader, &env).map_err(|e| e.to_string())?;
             if cli.check_config {
-                loaded.check().map_err(|e| cli.error_line(&e))?;
+                loaded.check().map_err(|e| e.to_string())?;
                 let mut options = loaded.options.clone();
-                operators::read(&mut options).map_err(|e| cli.error_line(&LoadError(e)))?;
+                operators::read(&mut options)?;
                 eprint!("{}", cli.valid_line(&loaded.digest));
                 return Ok(None);
             }
@@ -75,10 +75,10 @@ fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
             (loaded.options, loaded.digest, warnings)
         }
     };
-    options.apply_cli(&cli.flags).map_err(|e| cli.error_line(&e))?;
+    options.apply_cli(&cli.flags).map_err(|e| e.to_string())?;
     options.apply_defaults();
-    operators::read(&mut options).map_err(|e| cli.error_line(&LoadError(e)))?;
-    gust_config::validate_start(&options).map_err(|e| cli.error_line(&e))?;
+    operators::read(&mut options)?;
+    gust_config::validate_start(&options).map_err(|e| e.to_string())?;
     Ok(Some(Loaded { options, digest, warnings }))
 }
 
@@ -94,20 +94,8 @@ fn read_file(path: &str) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-fn open_log(o: &Options) -> std::io::Result<Log> {
-    Log::open(LogOptions {
-        file: (!o.log.file.is_empty()).then(|| o.log.file.clone().into()),
-        size_limit: o.log.size_limit.max(0) as u64,
-        max_files: o.log.max_files.max(0) as usize,
-        time: o.log.time,
-        utc: o.log.time_utc,
-        debug: o.log.debug,
-        trace: o.log.trace,
-    })
-}
-
 /// Starts everything, waits for the end, stops everything.
-fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
+fn serve(program: &str, cli: &CliOptions, loaded: Loaded, log: &Log) -> Result<(), String> {
     let Loaded { options, digest, mut warnings } = loaded;
     let now = clock::now() / 1_000_000_000;
     let built = AccountSet::build(&options, None, now, jiff::tz::TimeZone::system())
@@ -126,6 +114,7 @@ fn serve(program: &str, loaded: Loaded, log: &Log) -> Result<(), String> {
         return Err("https needs a certificate: add a tls block with cert_file and key_file".into());
     }
     let server = Server::new(options, rules, digest, shards);
+    let _ = server.reloader.set(Reloader::new(program, cli, log));
     greet(&server, &warnings);
     server.tls.install(tls);
     let options = server.options.load_full();
@@ -165,8 +154,9 @@ fn greet(server: &Server, warnings: &[String]) {
     tracing::info!("  Version:  {}", env!("CARGO_PKG_VERSION"));
     tracing::info!("  Name:     {}", server.name);
     tracing::info!("  ID:       {}", server.id);
-    if !server.config_digest.is_empty() {
-        tracing::info!("  Config:   {}", server.config_digest);
+    let digest = &server.config.load().digest;
+    if !digest.is_empty() {
+        tracing::info!("  Config:   {digest}");
     }
     for w in warnings {
         tracing::warn!("{w}");
@@ -252,16 +242,16 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
     let accepting = tokio::spawn(listener::accept(server.clone(), clients));
     tracing::info!("Listening for client connections on {client_addr}");
     tracing::info!("Server is ready");
-    let _ports = if o.ports_file_dir.is_empty() {
-        None
-    } else {
-        files::PortsFile::write(&o.ports_file_dir, program, server)
-            .map_err(|e| tracing::error!("writing ports file to {}: {e}", o.ports_file_dir))
-            .ok()
-    };
+    if !o.ports_file_dir.is_empty() {
+        match files::PortsFile::write(&o.ports_file_dir, program, server) {
+            Ok(file) => server.keep_ports_file(Some(file)),
+            Err(e) => tracing::error!("writing ports file to {}: {e}", o.ports_file_dir),
+        }
+    }
     let ended = signals::run(server, log, move || accepting.abort())
         .await
         .map_err(|e| format!("listening for signals: {e}"))?;
+    server.keep_ports_file(None);
     if ended == signals::Ended::Shutdown {
         tracing::info!("Initiating Shutdown...");
         system::shutdown::shutdown(server).await;

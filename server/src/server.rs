@@ -41,10 +41,10 @@ pub struct Server {
     pub name: String,
     /// Start, ns since the epoch.
     pub start: i64,
-    /// When the configuration was loaded, ns.
-    pub config_loaded: i64,
-    /// `sha256:…` of the configuration file, or empty.
-    pub config_digest: String,
+    /// The configuration in force: when it was read, and its digest.
+    pub config: ArcSwap<crate::reload::Reading>,
+    /// What a reload needs; set before the server listens.
+    pub reloader: std::sync::OnceLock<crate::reload::Reloader>,
     /// Options in force.
     pub options: ArcSwap<Options>,
     /// TLS of the listeners.
@@ -151,8 +151,8 @@ impl Server {
             keys,
             name,
             start: now,
-            config_loaded: now,
-            config_digest: digest,
+            config: ArcSwap::from_pointee(crate::reload::Reading { at: now, digest }),
+            reloader: std::sync::OnceLock::new(),
             clients: Registry::new(options.limits.max_closed_clients as usize),
             options: ArcSwap::from_pointee(options),
             tls: TlsState::default(),
@@ -277,6 +277,14 @@ impl Server {
     pub fn info_line(&self, to: &Greeting<'_>, more: Option<&Session>) -> Vec<u8> {
         let mut info = self.info.clone();
         info.port = self.client_port();
+        {
+            let options = self.options.load();
+            info.max_payload = options.limits.max_payload;
+            if let Some((host, port)) = options.advertised() {
+                info.host = host;
+                info.port = port.unwrap_or(info.port);
+            }
+        }
         info.client_id = to.cid;
         info.client_ip = to.ip.map(|ip| ip.to_string()).unwrap_or_default();
         info.nonce = to.nonce.unwrap_or_default().to_owned();

@@ -39,10 +39,7 @@ pub async fn run(
                 }
             }
             _ = hup.recv() => {
-                tracing::warn!(
-                    "Reload: changing the configuration of a running server is not available in \
-                     this version; restart the server to apply it"
-                );
+                let _ = crate::reload::reload(server).await;
             }
             _ = usr1.recv() => {
                 match log.reopen() {

@@ -5,6 +5,7 @@ use crate::exchange::service::Link;
 use crate::exchange::shadow::Shadow;
 use crate::route::OwnedMessage;
 use crate::shard::mailbox::StreamCall;
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use gust_account::DeliveryFilter;
 use std::sync::Arc;
@@ -30,7 +31,40 @@ pub struct Subscription {
     /// Ended, though a cached match may still name it.
     pub closed: AtomicBool,
     /// Subjects it must not see although it asked wider (contract core.md §4.3).
-    pub filter: Option<DeliveryFilter>,
+    pub filter: FilterCell,
+}
+
+/// The filter of a subscription, which a reload may set, change or remove while
+/// messages are on their way.
+#[derive(Debug, Default)]
+pub struct FilterCell {
+    on: AtomicBool,
+    filter: ArcSwapOption<DeliveryFilter>,
+}
+
+impl FilterCell {
+    /// A cell with this filter.
+    pub fn new(filter: Option<DeliveryFilter>) -> Self {
+        let cell = FilterCell::default();
+        if filter.is_some() {
+            cell.set(filter);
+        }
+        cell
+    }
+
+    /// Puts another filter in force.
+    pub fn set(&self, filter: Option<DeliveryFilter>) {
+        let on = filter.is_some();
+        self.filter.store(filter.map(Arc::new));
+        self.on.store(on, Relaxed);
+    }
+
+    /// Whether a message with this subject may be delivered.
+    pub fn passes(&self, subject: &[u8]) -> bool {
+        // Most subscriptions have none: they pay for one flag beside `closed`.
+        !self.on.load(Relaxed)
+            || self.filter.load().as_ref().is_none_or(|filter| filter.passes(subject))
+    }
 }
 
 /// Where the messages of a subscription go.

@@ -111,6 +111,19 @@ impl Server {
         Ok(())
     }
 
+    /// Replaces the configuration file; the server reads it when told to reload,
+    /// and after a restart.
+    pub fn write_config(&mut self, text: &str) -> Result<()> {
+        std::fs::write(self.dir.path().join("server.conf"), text)?;
+        self.config = Some(text.to_owned());
+        Ok(())
+    }
+
+    /// Directory with the configuration, the log and whatever a test puts there.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// What the server logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

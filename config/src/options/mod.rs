@@ -252,6 +252,16 @@ impl Options {
         names
     }
 
+    /// The address clients are told, if another one than that of the listener: its host, and its
+    /// port if that differs too.
+    #[must_use]
+    pub fn advertised(&self) -> Option<(String, Option<u16>)> {
+        if self.client_advertise.is_empty() {
+            return None;
+        }
+        listen::advertised(&self.client_advertise)
+    }
+
     /// True if clients must present credentials.
     #[must_use]
     pub fn requires_login(&self) -> bool {

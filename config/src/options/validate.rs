@@ -54,6 +54,10 @@ fn limits(options: &Options) -> Check {
             "max_payload ({payload}) cannot be higher than max_pending ({pending})"
         ));
     }
+    if !options.client_advertise.is_empty() && options.advertised().is_none() {
+        let advertised = &options.client_advertise;
+        return fail(format!("invalid ClientAdvertise value of {advertised}"));
+    }
     if options.server_name.contains(' ') {
         return fail("server name cannot contain spaces");
     }

@@ -96,7 +96,7 @@ impl Session {
                 return Some(Stop::Close(self.refused_as(&why, reason, account)));
             }
             AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
-                PendingLogin::Password(PasswordCheck { hash, candidate, then, otherwise })
+                PendingLogin::Password(Box::new(PasswordCheck { hash, candidate, then, otherwise }))
             }
             AuthDecision::FetchAccount { id } => PendingLogin::FetchAccount { id },
         };

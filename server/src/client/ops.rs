@@ -3,7 +3,7 @@
 use super::session::{Session, Stop};
 use crate::connection::reason::CloseReason;
 use crate::server::Greeting;
-use crate::subscription::{Subscription, Target};
+use crate::subscription::{FilterCell, Subscription, Target};
 use bytes::Bytes;
 use gust_wire::client::{ClientOp, ErrText, Limits, ParseError, Parsed, SubOp, parse};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Session {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter,
+            filter: FilterCell::new(filter),
         });
         self.subs.insert(sub.sid.clone(), sub.clone());
         self.client.subs.store(self.subs.len() as u32, Relaxed);
@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// Drops subscriptions that reached their maximum on some shard.
-    fn forget_ended(&mut self) {
+    pub fn forget_ended(&mut self) {
         let ended = std::mem::take(&mut *self.client.ended.lock());
         for sid in ended {
             if self.subs.get(&sid).is_some_and(|s| s.closed.load(Relaxed)) {

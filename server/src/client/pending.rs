@@ -12,7 +12,7 @@ use std::time::Duration;
 /// What a login waits for.
 pub enum PendingLogin {
     /// A password must be compared with a bcrypt hash on a worker.
-    Password(PasswordCheck),
+    Password(Box<PasswordCheck>),
     /// The JWT of this account must be fetched.
     FetchAccount {
         /// Public account key.
@@ -37,7 +37,7 @@ impl Session {
     pub async fn settle(&mut self, mut pending: PendingLogin) -> Result<(), CloseReason> {
         loop {
             let stop = match pending {
-                PendingLogin::Password(check) => self.check_password(check).await,
+                PendingLogin::Password(check) => self.check_password(*check).await,
                 PendingLogin::FetchAccount { id } => self.fetch_account(&id).await,
             };
             match stop {

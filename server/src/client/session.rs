@@ -342,6 +342,7 @@ impl Session {
             tracing::error!("{} - Authentication Timeout", self.client.label());
             return Err(CloseReason::AuthenticationTimeout);
         }
+        self.expire(now)?;
         if let Some(since) = self.client.out.blocked_since()
             && since.elapsed().as_nanos() as i64 > options.limits.write_deadline_ns
         {
@@ -402,13 +403,23 @@ impl Session {
         self.arm();
     }
 
-    fn arm(&self) {
-        let mut at = self.next_ping.min(self.auth_deadline);
+    /// Looks at the connection again when the next of its times comes.
+    pub fn arm(&self) {
+        let mut at = self.next_ping.min(self.auth_deadline).min(self.expires());
         // A blocked queue is looked at often enough to keep the write deadline.
         if self.client.out.blocked_since().is_some() {
             at = at.min(clock::now() + 1_000_000_000);
         }
         self.shard.timers.borrow_mut().set(&self.client, at);
+    }
+
+    /// The interval was changed: pings no later than it says.
+    pub fn ping_within(&mut self, interval: i64) {
+        let at = clock::now() + interval;
+        if at < self.next_ping {
+            self.next_ping = at;
+            self.arm();
+        }
     }
 
     /// Queues protocol bytes for the peer.

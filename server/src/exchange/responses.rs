@@ -212,7 +212,7 @@ fn open<'a>(shard: &Shard, account: &'a Arc<AccountState>) -> &'a Open {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter: None,
+            filter: Default::default(),
         });
         account.interest.insert(&subject, b"", sub.id, sub);
         server.stats.subscriptions.fetch_add(1, Relaxed);

@@ -109,7 +109,7 @@ pub fn apply(
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter: None,
+            filter: Default::default(),
         });
         account.interest.insert(&sub.subject, b"", sub.id, sub.clone());
         server.stats.subscriptions.fetch_add(1, Relaxed);

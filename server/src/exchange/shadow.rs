@@ -206,7 +206,7 @@ impl Table {
                 max: AtomicU64::new(0),
                 delivered: AtomicU64::new(0),
                 closed: AtomicBool::new(false),
-                filter: None,
+                filter: Default::default(),
             });
             let interest = &source.exporter.interest;
             interest.insert(&shadow.subject, &shadow.queue, id, shadow.clone());

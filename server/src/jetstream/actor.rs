@@ -479,7 +479,7 @@ impl Actor {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter: None,
+            filter: Default::default(),
         })
     }
 

@@ -15,10 +15,8 @@ fn reserve(total: u64) -> u64 {
 /// Limits and use of the whole server, in bytes.
 #[derive(Debug, Default)]
 pub struct ServerLimits {
-    /// Most bytes in memory streams; -1 = none.
-    pub max_memory: i64,
-    /// Most bytes in file streams; -1 = none.
-    pub max_storage: i64,
+    max_memory: AtomicI64,
+    max_storage: AtomicI64,
     /// Visible bytes in memory streams.
     pub memory: AtomicI64,
     /// Visible bytes in file streams.
@@ -35,10 +33,32 @@ impl ServerLimits {
         let ram =
             rustix::system::sysinfo().totalram * u64::from(rustix::system::sysinfo().mem_unit);
         Self {
-            max_memory: options.jetstream.max_memory.unwrap_or_else(|| three_quarters(ram)),
-            max_storage: options.jetstream.max_store.unwrap_or_else(|| three_quarters(free)),
+            max_memory: options.jetstream.max_memory.unwrap_or_else(|| three_quarters(ram)).into(),
+            max_storage: options.jetstream.max_store.unwrap_or_else(|| three_quarters(free)).into(),
             free: AtomicU64::new(free),
             ..Self::default()
+        }
+    }
+
+    /// Most bytes in memory streams; -1 = no limit.
+    pub fn max_memory(&self) -> i64 {
+        self.max_memory.load(Relaxed)
+    }
+
+    /// Most bytes in file streams; -1 = no limit.
+    pub fn max_storage(&self) -> i64 {
+        self.max_storage.load(Relaxed)
+    }
+
+    /// A reload wrote other sizes; those that are derived stay as they are.
+    pub fn grow(&self, options: &Options) {
+        let js = &options.jetstream;
+        for (limit, written) in
+            [(&self.max_memory, js.max_memory), (&self.max_storage, js.max_store)]
+        {
+            if let Some(written) = written {
+                limit.store(written, Relaxed);
+            }
         }
     }
 
@@ -77,9 +97,9 @@ impl ServerLimits {
     /// Whether a store of this kind is used up to its limit.
     pub fn exceeded(&self, memory: bool) -> bool {
         let (max, used) = if memory {
-            (self.max_memory, &self.memory)
+            (self.max_memory(), &self.memory)
         } else {
-            (self.max_storage, &self.storage)
+            (self.max_storage(), &self.storage)
         };
         max >= 0 && used.load(Relaxed) >= max
     }

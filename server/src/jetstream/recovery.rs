@@ -124,8 +124,8 @@ fn announce(dir: &str, limits: &ServerLimits, domain: &str) {
         }
     };
     tracing::info!("---------------- JETSTREAM ----------------");
-    tracing::info!("  Max Memory:      {}", size(limits.max_memory));
-    tracing::info!("  Max Storage:     {}", size(limits.max_storage));
+    tracing::info!("  Max Memory:      {}", size(limits.max_memory()));
+    tracing::info!("  Max Storage:     {}", size(limits.max_storage()));
     tracing::info!("  Store Directory: \"{dir}\"");
     if !domain.is_empty() {
         tracing::info!("  Domain:          {domain}");

@@ -23,7 +23,7 @@ pub fn detail(server: &Server, a: &AccountState) -> Value {
         m.insert(k.to_owned(), v);
     };
     put("account_name", a.name.as_str().into());
-    put("update_time", rfc3339(server.config_loaded).into());
+    put("update_time", rfc3339(server.config.load().at).into());
     if server.is_system(a) {
         put("is_system", true.into());
     }

@@ -175,8 +175,8 @@ fn limits(server: &Server) -> Value {
 
 fn config(server: &Server, js: &JetStream) -> Value {
     let mut m = Map::new();
-    m.insert("max_memory".into(), js.limits.max_memory.into());
-    m.insert("max_storage".into(), js.limits.max_storage.into());
+    m.insert("max_memory".into(), js.limits.max_memory().into());
+    m.insert("max_storage".into(), js.limits.max_storage().into());
     m.insert("store_dir".into(), js.store_dir.as_str().into());
     let o = server.options.load();
     match o.jetstream.sync_interval_ns.filter(|_| !o.jetstream.sync_always) {

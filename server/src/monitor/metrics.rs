@@ -67,8 +67,8 @@ async fn jetstream(server: &Arc<Server>, e: &mut Exposition) {
     for (name, help, value) in [
         ("gust_jetstream_memory_bytes", "Bytes in memory streams", limits.memory.load(Relaxed)),
         ("gust_jetstream_storage_bytes", "Bytes in file streams", limits.storage.load(Relaxed)),
-        ("gust_jetstream_max_memory_bytes", "Limit of memory streams", limits.max_memory),
-        ("gust_jetstream_max_storage_bytes", "Limit of file streams", limits.max_storage),
+        ("gust_jetstream_max_memory_bytes", "Limit of memory streams", limits.max_memory()),
+        ("gust_jetstream_max_storage_bytes", "Limit of file streams", limits.max_storage()),
         ("gust_disk_free_bytes", "Free bytes on the store's disk", limits.free() as i64),
         ("gust_wal_live_bytes", "Log a restart would read", lane.live_bytes.load(Relaxed) as i64),
         ("gust_wal_fenced", "1 after a failed sync", i64::from(lane.is_fenced())),

@@ -69,8 +69,8 @@ pub async fn varz(server: &Server) -> Value {
     }
     put("subscriptions", s.subscriptions.load(Relaxed).max(0).into());
     put("http_req_stats", json!(*server.http_requests.lock()));
-    put("config_load_time", rfc3339(server.config_loaded).into());
-    put("config_digest", server.config_digest.as_str().into());
+    put("config_load_time", rfc3339(server.config.load().at).into());
+    put("config_digest", server.config.load().digest.as_str().into());
     if !o.server_tags.is_empty() {
         put("tags", json!(o.server_tags));
     }

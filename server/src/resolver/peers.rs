@@ -63,7 +63,7 @@ impl Inbox {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter: None,
+            filter: Default::default(),
         });
         let interest = &server.system_account().interest;
         interest.insert(&sub.subject, b"", sub.id, sub.clone());

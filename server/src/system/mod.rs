@@ -9,6 +9,7 @@ pub mod disconnect;
 pub mod event;
 mod one_client;
 mod process;
+mod reload;
 pub mod reply;
 mod request;
 pub mod server_info;

@@ -36,7 +36,7 @@ const SERVER: &[&str] = &[
     "RAFTZ",
 ];
 /// What is asked of one server only.
-const ONE_SERVER: &[&str] = &["KICK", "LDM"];
+const ONE_SERVER: &[&str] = &["KICK", "LDM", "RELOAD"];
 /// Other subjects of the system account.
 const SYSTEM: &[&str] = &[
     "$SYS.REQ.SERVER.PING",
@@ -111,7 +111,7 @@ fn add_queue(
         max: AtomicU64::new(0),
         delivered: AtomicU64::new(0),
         closed: AtomicBool::new(false),
-        filter: None,
+        filter: Default::default(),
     });
     account.interest.insert(&subject, &queue, sub.id, sub);
     server.stats.subscriptions.fetch_add(1, Relaxed);
@@ -244,6 +244,7 @@ async fn of_server(server: &Arc<Server>, name: &str, o: &Value) -> Option<Answer
         }
         "KICK" => one_client::kick(server, o),
         "LDM" => one_client::lame_duck(server, o),
+        "RELOAD" => super::reload::answer(server, request::flag(o, "dry_run")).await,
         "VARZ" => Answer::Data(varz::varz(server).await),
         "CONNZ" => connz::connz(server, &request::connz(o, "")).into(),
         "SUBSZ" => subsz::subsz(server, &request::subsz(o)).into(),

@@ -4,6 +4,7 @@ use super::compare::{Diff, Pair, Rule, both};
 use super::show::Show;
 use super::{access, blocks};
 use crate::options::jetstream::JetStreamOptions;
+use crate::options::listen::Listen;
 use crate::options::trust::{Resolver, TrustOptions};
 use crate::options::{ConnectionLimits, HttpOptions, LogOptions, Options};
 
@@ -52,8 +53,7 @@ pub(super) fn options(diff: &mut Diff, old: &Options, new: &Options) {
         new
     );
     diff.value(Fixed("ServerName"), "server_name", server_name);
-    diff.value(Fixed("Host"), "host", (&listen.0.host, &listen.1.host));
-    diff.value(Fixed("Port"), "port", (&listen.0.port, &listen.1.port));
+    self::listen(diff, listen);
     diff.value(Live, "client_advertise", client_advertise);
     diff.value(Live, "server_tags", server_tags);
     diff.value(Live, "server_metadata", server_metadata);
@@ -90,6 +90,12 @@ pub(super) fn options(diff: &mut Diff, old: &Options, new: &Options) {
     blocks::mqtt(diff, mqtt);
     // The first says where `tls` came from, the second is part of the name above.
     let _ = (tls_from_flags, system_account);
+}
+
+fn listen(diff: &mut Diff, (old, new): Pair<'_, Listen>) {
+    both!(Listen { host, port } = old, new);
+    diff.value(Fixed("Host"), "host", host);
+    diff.value(Fixed("Port"), "port", port);
 }
 
 fn limits(diff: &mut Diff, (old, new): Pair<'_, ConnectionLimits>) {

@@ -2,7 +2,7 @@
 
 use crate::account::User;
 use crate::certificate::CertificateNames;
-use crate::decision::{AuthDecision, Identity, RefusalReason, Secret};
+use crate::decision::{AuthDecision, Fingerprint, Identity, Proof, RefusalReason, Secret};
 use crate::login::{ConnectionKind, Login};
 use crate::proxy::came_through;
 use crate::secret;
@@ -49,12 +49,18 @@ impl AccountSet {
         let user = self.users.get(name).or_else(|| self.nkeys.get(name));
         let single = self.gate(ConnectionKind::Standard).single.as_ref();
         let single = single.filter(|(only, _)| **only == *name);
-        user.map(identity).or_else(|| single.map(|(only, _)| self.global_identity(only.clone())))
+        user.map(|user| identity(user, Proof::OfUser)).or_else(|| {
+            single.map(|(only, pass)| {
+                let proof = Proof::OfListener(Fingerprint::new(only, pass));
+                self.global_identity(only.clone(), proof)
+            })
+        })
     }
 
-    fn decide(&self, login: &Login<'_>) -> Result<AuthDecision, RefusalReason> {
+    /// As [`AccountSet::authenticate`] for somebody whose proxy is known.
+    pub(crate) fn decide(&self, login: &Login<'_>) -> Result<AuthDecision, RefusalReason> {
         if !self.auth_required(login.kind) {
-            return Ok(AuthDecision::Accept(self.global_identity("".into())));
+            return Ok(AuthDecision::Accept(self.global_identity("".into(), Proof::Nothing)));
         }
         if let Some(trust) = &self.trust {
             return self.by_token(trust, login);
@@ -74,24 +80,26 @@ impl AccountSet {
         {
             let user = self.certificate_user(names).ok_or_else(|| not_mapped(names))?;
             admit(user, login)?;
-            return Ok(AuthDecision::Accept(identity(user)));
+            return Ok(AuthDecision::Accept(identity(user, Proof::Certificate)));
         }
         if let Some(user) = self.users.get(login.user) {
             admit(user, login)?;
             if user.pass.is_empty() && self.certificates_map {
                 return Err(RefusalReason::CertificateRequired(login.user.to_owned()));
             }
-            return by_password(&user.pass, login.pass, identity(user), login);
+            return by_password(&user.pass, login.pass, identity(user, Proof::OfUser), login);
         }
         if let Some(token) = &gate.token {
-            let then = self.global_identity("".into());
+            let proof = Proof::OfListener(Fingerprint::new("", token));
+            let then = self.global_identity("".into(), proof);
             return compare(token, login.token, then, RefusalReason::WrongToken);
         }
         if let Some((name, pass)) = &gate.single {
             if !secret::same(name, login.user) {
                 return Err(RefusalReason::UnknownUser(login.user.to_owned()));
             }
-            let then = self.global_identity(name.clone());
+            let proof = Proof::OfListener(Fingerprint::new(name, pass));
+            let then = self.global_identity(name.clone(), proof);
             return by_password(pass, login.pass, then, login);
         }
         Err(RefusalReason::UnknownUser(login.user.to_owned()))
@@ -116,10 +124,10 @@ impl AccountSet {
     ) -> Result<AuthDecision, RefusalReason> {
         if let Some(user) = &gate.no_auth {
             admit(user, login)?;
-            return Ok(AuthDecision::Accept(identity(user)));
+            return Ok(AuthDecision::Accept(identity(user, Proof::Nothing)));
         }
         if self.implicit_global {
-            return Ok(AuthDecision::Accept(self.global_identity("".into())));
+            return Ok(AuthDecision::Accept(self.global_identity("".into(), Proof::Nothing)));
         }
         Err(RefusalReason::NoCredentials)
     }
@@ -131,11 +139,11 @@ impl AccountSet {
         if !secret::signature_is_valid(login.nkey, login.nonce, login.sig) {
             return Err(RefusalReason::BadSignature(login.nkey.to_owned()));
         }
-        Ok(AuthDecision::Accept(identity(user)))
+        Ok(AuthDecision::Accept(identity(user, Proof::OfUser)))
     }
 
-    fn global_identity(&self, name: Arc<str>) -> Identity {
-        Identity::new(self.global.clone(), name)
+    fn global_identity(&self, name: Arc<str>, proof: Proof) -> Identity {
+        Identity { proof, ..Identity::new(self.global.clone(), name) }
     }
 }
 
@@ -148,8 +156,9 @@ fn presents_nothing(login: &Login<'_>) -> bool {
     [login.user, login.pass, login.token, login.nkey].iter().all(|field| field.is_empty())
 }
 
-pub(crate) fn identity(user: &Arc<User>) -> Identity {
+pub(crate) fn identity(user: &Arc<User>, proof: Proof) -> Identity {
     Identity {
+        proof,
         user: Some(user.clone()),
         permissions: user.permissions.clone(),
         ..Identity::new(user.account.clone(), user.name.clone())
@@ -157,7 +166,7 @@ pub(crate) fn identity(user: &Arc<User>) -> Identity {
 }
 
 /// What a user needs besides credentials.
-fn admit(user: &User, login: &Login<'_>) -> Result<(), RefusalReason> {
+pub(crate) fn admit(user: &User, login: &Login<'_>) -> Result<(), RefusalReason> {
     if user.proxy_required && !login.via_trusted_proxy {
         return Err(RefusalReason::ProxyRequired(user.name.to_string()));
     }

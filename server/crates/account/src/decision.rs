@@ -56,6 +56,49 @@ pub struct Identity {
     pub token: Option<Arc<TokenFacts>>,
     /// Public key of the trusted proxy it came through.
     pub proxy: Option<Arc<str>>,
+    /// By what it was let in, so that a change of that is noticed.
+    pub proof: Proof,
+}
+
+/// By what somebody was let in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Decided by a JWT or an auth service, not by the tables of this server.
+    #[default]
+    Elsewhere,
+    /// It presented nothing, and nothing had to be presented.
+    Nothing,
+    /// The password or the key of its entry in the table of users.
+    OfUser,
+    /// The name of its entry stands in a certificate.
+    Certificate,
+    /// The one token or the one password of a listener.
+    OfListener(Fingerprint),
+}
+
+/// A digest of a configured secret: enough to see that it was changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of a name (empty for a token) and a secret.
+    pub fn new(name: &str, secret: &str) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        // The length keeps "a" + "bc" apart from "ab" + "c".
+        context.update(&(name.len() as u64).to_le_bytes());
+        context.update(name.as_bytes());
+        context.update(secret.as_bytes());
+        let mut digest = [0; 32];
+        digest.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Fingerprint(digest)
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    /// A short secret could be found by its digest.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[fingerprint]")
+    }
 }
 
 impl Identity {
@@ -70,6 +113,7 @@ impl Identity {
             expires: None,
             token: None,
             proxy: None,
+            proof: Proof::default(),
         }
     }
 }

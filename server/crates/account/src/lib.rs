@@ -25,16 +25,18 @@ pub mod permissions;
 mod permissions_test;
 mod proxy;
 pub mod recheck;
+#[cfg(test)]
+mod recheck_test;
 pub mod responses;
 pub mod secret;
 pub mod set;
 pub mod texts;
 
 pub use account::{Account, User};
-pub use decision::{AuthDecision, Identity, Refusal, RefusalReason, TokenFacts, UserLimits};
+pub use decision::{AuthDecision, Identity, Proof, Refusal, RefusalReason, TokenFacts, UserLimits};
 pub use exchange::Exchange;
 pub use login::{ConnectionKind, Login};
 pub use permissions::{DeliveryFilter, Permissions, PermissionsError};
-pub use recheck::{CloseWith, Recheck};
+pub use recheck::{CloseCause, CloseWith, Recheck};
 pub use responses::ResponseGrants;
 pub use set::{AccountError, AccountSet};

@@ -358,11 +358,11 @@ impl Booking {
         let (max, used, all, total, error) = if self.memory {
             let error: fn() -> ApiError = error::memory_resources_exceeded;
             let max = limits.map_or(0, |l| l.max_memory);
-            (max, &self.account.jetstream.memory, js.max_memory, &js.memory, error)
+            (max, &self.account.jetstream.memory, js.max_memory(), &js.memory, error)
         } else {
             let error: fn() -> ApiError = error::storage_resources_exceeded;
             let max = limits.map_or(0, |l| l.max_store);
-            (max, &self.account.jetstream.storage, js.max_storage, &js.storage, error)
+            (max, &self.account.jetstream.storage, js.max_storage(), &js.storage, error)
         };
         let over = |max: i64, used: i64| max >= 0 && used > max;
         if over(max, used.load(Relaxed)) || over(all, total.load(Relaxed)) {

@@ -342,7 +342,7 @@ impl Request {
             max: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            filter: None,
+            filter: Default::default(),
         });
         self.server().subscribe(&self.shard, &self.account, &sub);
         sub

@@ -52,8 +52,8 @@ impl View {
             all: js.assets.all(),
             account: limits,
             server: own,
-            max_memory: js.limits.max_memory,
-            max_storage: js.limits.max_storage,
+            max_memory: js.limits.max_memory(),
+            max_storage: js.limits.max_storage(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::trust::Trust;
 use crate::decision::{Identity, RefusalReason, TokenFacts};
 use crate::jwt::is_revoked;
 use crate::login::{ConnectionKind, Login};
-use crate::recheck::CloseWith;
+use crate::recheck::{CloseCause, CloseWith};
 use crate::set::AccountSet;
 use crate::texts;
 use std::sync::Arc;
@@ -72,5 +72,10 @@ fn text(reason: &RefusalReason) -> &'static str {
 }
 
 fn close(text: &'static str, reason: String) -> CloseWith {
-    CloseWith { text: Some(text), reason }
+    let cause = match text {
+        texts::USER_EXPIRED | texts::ACCOUNT_EXPIRED => CloseCause::Expired,
+        texts::USER_REVOKED => CloseCause::Revoked,
+        _ => CloseCause::Credentials,
+    };
+    CloseWith { text: Some(text), cause, reason }
 }
