@@ -250,7 +250,7 @@ impl Shard {
         );
         if last {
             account.interest.remove(&sub.subject, &sub.queue, sub.id);
-            crate::exchange::unsubscribed(&self.server, account, sub);
+            crate::exchange::unsubscribed(self, account, sub);
             client.ended.lock().push(sub.sid.clone());
         }
         match pushed {

@@ -23,7 +23,7 @@ pub fn install(server: &Arc<Server>, rules: AccountSet) {
         }
         services::open(server, &state);
     }
-    crate::exchange::apply(server, &old, &rules);
+    crate::exchange::apply(server, &old);
     // The state of an account that is gone stays, for what still holds on to it;
     // it may do nothing.
     for state in server.accounts.all() {

@@ -136,8 +136,7 @@ fn serve(program: &str, cli: &CliOptions, loaded: Loaded, log: &Log) -> Result<(
     system::services::start(&server);
     system::start_events(&server);
     resolver::in_force::begin(&server, &runtime);
-    let rules = server.rules.load_full();
-    exchange::apply(&server, &rules, &rules);
+    exchange::apply(&server, &server.rules.load_full());
     let result = runtime.block_on(main_loop(program, &server, log));
     server.stop();
     for t in threads {

@@ -206,6 +206,11 @@ impl Server {
         rx.await.ok()
     }
 
+    /// Eight characters that tell this server from others.
+    pub fn short_id(&self) -> &[u8] {
+        self.id.as_bytes().last_chunk::<8>().map_or(&[], |id| id)
+    }
+
     /// A fresh connection id.
     pub fn next_cid(&self) -> u64 {
         self.next_cid.fetch_add(1, Relaxed) + 1
@@ -329,7 +334,7 @@ impl Server {
         sub.closed.store(true, Relaxed);
         account.interest.remove(&sub.subject, &sub.queue, sub.id);
         self.stats.subscriptions.fetch_sub(1, Relaxed);
-        crate::exchange::unsubscribed(self, account, sub);
+        crate::exchange::unsubscribed(shard, account, sub);
         self.interest_changed(shard, account, &sub.subject);
     }
 

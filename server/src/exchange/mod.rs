@@ -7,12 +7,14 @@
 //! nothing per message.
 
 pub mod info;
+pub mod latency;
 pub mod responses;
 pub mod service;
 pub mod shadow;
 
 use crate::account::AccountState;
 use crate::server::Server;
+use crate::shard::Shard;
 use crate::subscription::Subscription;
 use gust_account::AccountSet;
 use gust_account::exchange::AccountExchange;
@@ -32,16 +34,23 @@ pub struct Crossing {
     pub awaiting: responses::Awaiting,
 }
 
-/// Puts the imports of `new` in force where `old` was: those that stayed the same
-/// go on without losing a message.
-pub fn apply(server: &Arc<Server>, old: &AccountSet, new: &AccountSet) {
-    let names: BTreeSet<&Arc<str>> =
-        [old, new].iter().flat_map(|set| set.exchange().accounts()).map(|(name, _)| name).collect();
+/// Puts the imports of the rules now in force into effect, where `old` was:
+/// those that stayed the same go on without losing a message.
+pub fn apply(server: &Arc<Server>, old: &AccountSet) {
+    // One at a time, each with the newest rules: whoever comes last must not
+    // bring back older ones.
+    let _applying = server.exchange.applying.lock();
+    let rules = server.rules.load();
+    let names: BTreeSet<&Arc<str>> = [old, &rules]
+        .iter()
+        .flat_map(|set| set.exchange().accounts())
+        .map(|(name, _)| name)
+        .collect();
     let none = AccountExchange::default();
     for name in names {
         let account = server.accounts.get_or_make(name);
-        let imports = new.exchange().of(name).map_or(&none, |i| i);
-        service::apply(server, &account, &imports.services, new);
+        let imports = rules.exchange().of(name).map_or(&none, |i| i);
+        service::apply(server, &account, &imports.services, &rules);
         shadow::apply(server, &account, &imports.streams);
     }
 }
@@ -54,11 +63,11 @@ pub fn subscribed(server: &Server, account: &Arc<AccountState>, sub: &Arc<Subscr
 }
 
 /// To be called after `sub` was removed from the interest of `account`.
-pub fn unsubscribed(server: &Server, account: &Arc<AccountState>, sub: &Subscription) {
+pub fn unsubscribed(shard: &Shard, account: &Arc<AccountState>, sub: &Subscription) {
     if account.exchange.streams.is_active() {
-        shadow::unsubscribed(server, account, sub);
+        shadow::unsubscribed(&shard.server, account, sub);
     }
     if !account.exchange.awaiting.is_empty() {
-        responses::interest_lost(account, &sub.subject);
+        responses::interest_lost(shard, account, &sub.subject);
     }
 }

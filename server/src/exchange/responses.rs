@@ -5,6 +5,7 @@
 //! back to the requester's reply subject, one or many as the export says, until
 //! the threshold passes without one or nobody listens any more.
 
+use super::latency::{self, Failure, Measured};
 use super::service::{Link, Via};
 use crate::account::AccountState;
 use crate::clock;
@@ -32,6 +33,8 @@ use tokio::sync::Notify;
 const MAX_BYTES: usize = 64 << 20;
 /// Expired requests are looked for no more often than this, ns.
 const EXPIRY_PAUSE: i64 = 10_000_000;
+/// What a measurement adds to an entry.
+const MEASURED_BYTES: usize = 128;
 /// Pause between two warnings of a full table, ns.
 const WARN_PAUSE: i64 = 60_000_000_000;
 /// Symbols of a token.
@@ -52,7 +55,7 @@ struct Open {
 }
 
 /// A request that waits.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Entry {
     /// Account of the requester.
     to: Arc<AccountState>,
@@ -60,6 +63,8 @@ struct Entry {
     reply: Bytes,
     /// How the request came.
     link: Arc<Link>,
+    /// Its measurement, if it is measured: then it has one answer.
+    measured: Option<Box<Measured>>,
 }
 
 /// A request that was prepared for its answers.
@@ -129,6 +134,8 @@ impl Awaiting {
 /// Accounts whose tables are looked through for expired requests.
 #[derive(Debug, Default)]
 pub struct Tables {
+    /// Taken while imports are put into effect.
+    pub applying: Mutex<()>,
     accounts: Mutex<Vec<Arc<AccountState>>>,
     running: AtomicBool,
     /// When the task looks next, ns.
@@ -136,28 +143,34 @@ pub struct Tables {
     wake: Notify,
 }
 
-/// Prepares for the answers of `exporter` to a request whose reply subject in
-/// `to` is `reply`. Refused if too many wait already.
+/// Prepares for the answers of `exporter` to the request `m` of `to`. Refused if
+/// too many wait already.
 pub fn expect(
     shard: &Shard,
     exporter: &Arc<AccountState>,
     to: &Arc<AccountState>,
-    reply: Bytes,
+    m: &Message<'_>,
     link: &Arc<Link>,
-    now: i64,
+    measured: Option<Box<Measured>>,
 ) -> Option<Awaited> {
     let open = open(shard, exporter);
+    let now = clock::now();
+    let reply = m.own(m.reply);
+    let tracked = measured.is_some();
     let threshold = link.import.export.threshold_ns;
     let mut token = symbols(shard.rng.next());
+    let mut entry = Entry { to: to.clone(), reply: reply.clone(), link: link.clone(), measured };
+    // The reply is counted twice: `Awaiting` has it as its key.
+    let cost = reply.len() * 2 + if tracked { MEASURED_BYTES } else { 0 };
     loop {
-        let entry = Entry { to: to.clone(), reply: reply.clone(), link: link.clone() };
-        // The reply is counted twice: `Awaiting` has it as its key.
-        let cost = reply.len() * 2;
         let inserted = open.pending.lock().insert(token, threshold, now, cost, entry);
         match inserted {
             Ok(()) => break,
-            Err(Refused::Taken) => token = symbols(shard.rng.next()),
-            Err(Refused::Full) => {
+            Err((back, Refused::Taken)) => {
+                entry = back;
+                token = symbols(shard.rng.next());
+            }
+            Err((_, Refused::Full)) => {
                 warn_full(exporter, open, now);
                 return None;
             }
@@ -168,6 +181,11 @@ pub fn expect(
     let mut subject = Vec::with_capacity(PREFIX + token.len());
     subject.extend_from_slice(&open.prefix);
     subject.extend_from_slice(&token);
+    if tracked {
+        subject.push(b'.');
+        subject.extend_from_slice(shard.server.short_id());
+        subject.extend_from_slice(b".T");
+    }
     Some(Awaited { subject: subject.into(), token })
 }
 
@@ -233,16 +251,19 @@ pub fn answer(
     let Some(open) = account.exchange.responses.0.get() else { return };
     let token = m.to.get(PREFIX..PREFIX + 6).and_then(|t| Token::try_from(t).ok());
     let Some(token) = token else { return };
-    let Some((entry, only)) = take(open, &token) else { return };
+    let Some((mut entry, only)) = take(open, &token) else { return };
     if entry.link.revoked.load(Relaxed) || m.via.is_some_and(Via::is_too_long) {
-        cancel(account, &token);
+        cancel(shard, account, &token);
         return;
+    }
+    if let Some(measured) = entry.measured.take() {
+        latency::answered(shard, &entry.link, *measured, origin);
     }
     // An answer may ask in its turn: then the roles are changed.
     let back = if m.reply.is_empty() || m.reply.starts_with(b"$JS.ACK.") {
         None
     } else {
-        expect(shard, &entry.to, account, m.own(m.reply), &entry.link, clock::now())
+        expect(shard, &entry.to, account, m, &entry.link, None)
     };
     let via = Via::answer(&entry.link, m.via);
     let crossed = Message {
@@ -256,12 +277,12 @@ pub fn answer(
     routed.fullest = routed.fullest.max(done.fullest);
     let last = m.headers.is_empty() && m.payload.is_empty();
     if !only && (last || done.delivered == 0) {
-        cancel(account, &token);
+        cancel(shard, account, &token);
     }
     if done.delivered == 0
         && let Some(back) = back
     {
-        cancel(&entry.to, &back.token);
+        cancel(shard, &entry.to, &back.token);
     }
 }
 
@@ -275,27 +296,41 @@ fn take(open: &Open, token: &Token) -> Option<(Entry, bool)> {
         entry.to.exchange.awaiting.remove(&entry.reply, token);
         return Some((entry, true));
     }
-    let entry = entry.clone();
+    let Entry { to, reply, link, .. } = entry;
+    let entry = Entry { to: to.clone(), reply: reply.clone(), link: link.clone(), measured: None };
     pending.touch(token, clock::now());
     Some((entry, false))
 }
 
 /// Stops waiting for the answers of `exporter` to a request.
-pub fn cancel(exporter: &AccountState, token: &Token) {
+pub fn cancel(shard: &Shard, exporter: &AccountState, token: &Token) {
     let Some(open) = exporter.exchange.responses.0.get() else { return };
     let removed = open.pending.lock().remove(token);
     if let Some(entry) = removed {
         entry.to.exchange.awaiting.remove(&entry.reply, token);
+        entry.fail(shard, Failure::NoResponder);
     }
 }
 
 /// A subscription of `account` ended: nobody waits for answers any more at
 /// subjects that only it matched.
-pub fn interest_lost(account: &Arc<AccountState>, subject: &Bytes) {
+pub fn interest_lost(shard: &Shard, account: &Arc<AccountState>, subject: &Bytes) {
     let listens = |reply: &[u8]| account.interest.read().has_interest(reply);
     for expected in account.exchange.awaiting.take(subject, listens) {
         let Some(open) = expected.exporter.exchange.responses.0.get() else { continue };
-        open.pending.lock().remove(&expected.token);
+        let removed = open.pending.lock().remove(&expected.token);
+        if let Some(entry) = removed {
+            entry.fail(shard, Failure::InterestLost);
+        }
+    }
+}
+
+impl Entry {
+    /// Tells of a measured request that was not answered.
+    fn fail(self, shard: &Shard, why: Failure) {
+        if let Some(measured) = self.measured {
+            latency::failed(shard, &self.link, *measured, why);
+        }
     }
 }
 
@@ -349,6 +384,7 @@ async fn expire(shard: Rc<Shard>) {
                 let expired = open.pending.lock().expire(now);
                 let Some((token, entry)) = expired else { break };
                 entry.to.exchange.awaiting.remove(&entry.reply, &token);
+                entry.fail(&shard, Failure::TimedOut);
             }
             next = next.min(open.pending.lock().deadline().unwrap_or(i64::MAX));
         }

@@ -1,10 +1,10 @@
 //! Service imports: a request made here is published in the exporter's account,
 //! its answers come back through [`super::responses`].
 
-use super::info::{ClientInfo, HEADER};
+use super::info::{self, ClientInfo, HEADER};
+use super::latency::{self, Failure};
 use super::responses;
 use crate::account::AccountState;
-use crate::clock;
 use crate::route::{Message, Origin, Routed};
 use crate::server::Server;
 use crate::shard::Shard;
@@ -151,15 +151,17 @@ pub fn request(
     let headers = Headers::new(m.headers).set(HEADER, &json);
     // Acknowledgements keep their reply: it is published to, not answered.
     let answered = !m.reply.is_empty() && !m.reply.starts_with(b"$JS.ACK.");
+    let measured = latency::begin(shard, link, importer, m, origin);
     let awaited = if answered {
-        let reply = m.own(m.reply);
-        let now = clock::now();
-        let awaited = responses::expect(shard, &link.exporter, importer, reply, link, now);
+        let awaited = responses::expect(shard, &link.exporter, importer, m, link, measured);
         if awaited.is_none() {
             return false;
         }
         awaited
     } else {
+        if let Some(measured) = measured.filter(|_| m.reply.is_empty()) {
+            latency::failed(shard, link, *measured, Failure::BadRequest);
+        }
         None
     };
     let reply = match &awaited {
@@ -181,7 +183,7 @@ pub fn request(
     if done.delivered == 0
         && let Some(awaited) = awaited
     {
-        responses::cancel(&link.exporter, &awaited.token);
+        responses::cancel(shard, &link.exporter, &awaited.token);
     }
     done.delivered > 0
 }
@@ -202,14 +204,14 @@ fn who_asks(
             let mut info = first.clone();
             info.svc.clone_from(&importer.name);
             if !share && (link.import.share || to_system) {
-                info.add_server(server);
+                info.server.clone_from(&server.name);
             }
             info
         }
         None => {
-            let mut info = ClientInfo::of(server, importer, origin, share);
+            let mut info = info::of(server, importer, origin, share);
             if !share && to_system {
-                info.add_server(server);
+                info.server.clone_from(&server.name);
             }
             info
         }

@@ -6,6 +6,7 @@
 //! - [`headers`]: the header block of a message,
 //! - [`s2`]: S2 stream framing (backups, compressed leafnodes and routes),
 //! - [`proxy`]: the header a load balancer puts before a connection,
+//! - [`sampling`]: headers that ask for a measurement or a trace,
 //! - [`nuid`]: unique tokens for inboxes and ids,
 //! - [`websocket`]: the upgrade, frames and compression.
 
@@ -16,4 +17,5 @@ pub mod info;
 pub mod nuid;
 pub mod proxy;
 pub mod s2;
+pub mod sampling;
 pub mod websocket;

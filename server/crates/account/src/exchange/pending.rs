@@ -69,7 +69,8 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Adds an entry that expires `threshold` ns after it was last touched;
+    /// Adds an entry that expires `threshold` ns after it was last touched, or
+    /// hands it back;
     /// `cost` is what `value` holds on the heap, in bytes. `now` in ns.
     pub fn insert(
         &mut self,
@@ -78,13 +79,13 @@ impl<T> Pending<T> {
         now: i64,
         cost: usize,
         value: T,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), (T, Refused)> {
         let cost = cost + ENTRY_BYTES;
         if self.bytes + cost > self.limit {
-            return Err(Refused::Full);
+            return Err((value, Refused::Full));
         }
         if self.by_token.contains_key(&token) {
-            return Err(Refused::Taken);
+            return Err((value, Refused::Taken));
         }
         let found = self.lists.iter().position(|l| l.threshold == threshold);
         let list = found.unwrap_or_else(|| {
@@ -257,9 +258,9 @@ mod tests {
         let mut p = Pending::new(1000, 1);
         let n = (0..).find(|&n| p.insert(token(n), 1, 0, 40, n).is_err()).unwrap();
         assert_eq!(n, 5);
-        assert_eq!(p.insert(token(n), 1, 0, 40, n), Err(Refused::Full));
+        assert_eq!(p.insert(token(n), 1, 0, 40, n), Err((n, Refused::Full)));
         assert_eq!(p.remove(&token(2)), Some(2));
-        assert_eq!(p.insert(token(1), 1, 0, 40, n), Err(Refused::Taken));
+        assert_eq!(p.insert(token(1), 1, 0, 40, n), Err((n, Refused::Taken)));
         assert_eq!(p.insert(token(n), 1, 0, 40, n), Ok(()));
         assert_eq!(p.len(), 5);
     }
