@@ -8,6 +8,7 @@ use gust_config::options::accounts::JetStreamAccountLimits;
 use gust_interest::SharedSublist;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -64,6 +65,7 @@ impl Traffic {
 #[derive(Debug, Default)]
 pub struct JetStreamUse {
     limits: RwLock<Option<JetStreamAccountLimits>>,
+    tiers: RwLock<BTreeMap<String, JetStreamAccountLimits>>,
     /// Whether the account may use JetStream.
     pub enabled: AtomicBool,
     /// Visible bytes in memory streams.
@@ -81,6 +83,20 @@ impl JetStreamUse {
     pub fn set_limits(&self, limits: Option<&JetStreamAccountLimits>) {
         self.enabled.store(limits.is_some(), Relaxed);
         *self.limits.write() = limits.copied();
+    }
+
+    /// Sets what an account of the rules may use.
+    pub fn allow(&self, account: &gust_account::Account) {
+        let tiers = account.token.as_ref().map(|t| t.tiers.clone()).unwrap_or_default();
+        // An account with other tiers only has JetStream, though no stream fits.
+        let limits = account.jetstream.as_ref().or_else(|| tiers.values().next());
+        self.set_limits(limits);
+        *self.tiers.write() = tiers;
+    }
+
+    /// Limits by tier, `R1`, `R3`; empty if the same hold for all streams.
+    pub fn tiers(&self) -> BTreeMap<String, JetStreamAccountLimits> {
+        self.tiers.read().clone()
     }
 
     /// Limits, if JetStream is on for the account.

@@ -19,7 +19,7 @@ pub fn install(server: &Arc<Server>, rules: AccountSet) {
     for account in rules.accounts() {
         let state = server.accounts.get_or_make(&account.name);
         if server.jetstream.get().is_some() {
-            state.jetstream.set_limits(account.jetstream.as_ref());
+            state.jetstream.allow(account);
         }
         services::open(server, &state);
     }

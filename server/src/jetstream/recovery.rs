@@ -103,7 +103,7 @@ pub fn start(server: &Arc<Server>) -> Result<Option<Recovered>, String> {
     };
     for account in server.rules.load().accounts() {
         let state = server.accounts.get_or_make(&account.name);
-        state.jetstream.set_limits(account.jetstream.as_ref());
+        state.jetstream.allow(account);
     }
     let _ = server.jetstream.set(Arc::new(shared));
     tracing::info!(

@@ -153,7 +153,7 @@ fn install(server: &Arc<Server>, set: AccountSet) {
     for account in set.accounts() {
         let state = server.accounts.get_or_make(&account.name);
         if server.jetstream.get().is_some() {
-            state.jetstream.set_limits(account.jetstream.as_ref());
+            state.jetstream.allow(account);
         }
     }
     server.rules.store(Arc::new(set));

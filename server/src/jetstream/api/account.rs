@@ -1,6 +1,6 @@
 //! INFO and ACCOUNT.PURGE.
 
-use super::surroundings::{limits, reserved};
+use super::surroundings::{limits, of_account, reserved, tier};
 use super::{Answer, Request};
 use crate::account::AccountState;
 use crate::jetstream::JetStream;
@@ -10,20 +10,31 @@ use gust_jetstream::api::info::ApiStats;
 use gust_jetstream::api::info::TierInfo;
 use gust_jetstream::api::response::AccountPurged;
 use gust_jetstream::api::{AccountInfo, Endpoint};
-use gust_jetstream::config::StorageType;
+use gust_jetstream::config::{AccountLimits, StorageType};
 use gust_jetstream::stream::is_public;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Request {
     /// INFO.
     pub(super) async fn account_info(&self, e: &Endpoint<'_>) -> Answer {
-        let totals = totals(self.server(), &self.js, &self.account).await;
+        let mut totals = totals(self.server(), &self.js, &self.account).await;
+        let tiers = self.account.jetstream.tiers();
+        let tiers = tiers.iter().map(|(name, limits)| {
+            // Without a cluster all there is counts towards one tier.
+            let used = if *name == tier(1) { totals.clone() } else { TierInfo::default() };
+            (name.clone(), TierInfo { limits: of_account(limits), ..used })
+        });
+        let tiers: BTreeMap<_, _> = tiers.collect();
+        if !tiers.is_empty() {
+            totals.limits = AccountLimits::default();
+        }
         Ok(e.answer(AccountInfo {
             totals,
             domain: self.js.domain.clone(),
             api: api_stats(&self.account),
-            ..AccountInfo::default()
+            tiers,
         }))
     }
 
