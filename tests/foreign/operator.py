@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import re
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -543,6 +544,34 @@ def url_resolver():
             raise AssertionError("it started without its account server")
 
 
+def https_resolver():
+    op = Operator()
+    a = op.account("A", "alice")
+    sys = op.key("SYS")
+    Web.tokens = {sys: token(op.jwt("SYS")), a: token(op.jwt("A"))}
+    for name in ("web", "other"):
+        op.run(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+               f"-subj /CN={name} -addext subjectAltName=IP:127.0.0.1 "
+               f"-keyout {name}.key -out {name}.pem")
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(op.dir / "web.pem", op.dir / "web.key")
+    web.socket = context.wrap_socket(web.socket, server_side=True)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    operator = re.search(r"^operator: .*$", op.config(), re.M).group(0)
+    text = f'{operator}\nresolver: URL("https://127.0.0.1:{web.server_port}/jwt/v1/accounts")\n'
+    with Node(op, text + f"resolver_tls {{ ca_file: '{op.dir}/web.pem' }}\n"):
+        works(op, "A", "alice")
+    for wrong in ("", f"resolver_tls {{ ca_file: '{op.dir}/other.pem' }}\n"):
+        try:
+            with Node(op, text + wrong):
+                raise AssertionError("it believed a stranger")
+        except RuntimeError as e:
+            has(str(e), "could not fetch")
+    web.shutdown()
+    web.server_close()
+
+
 def cache_resolver():
     op = Operator()
     a = op.account("A", "alice")
@@ -613,6 +642,42 @@ def jetstream_tiers():
         has(out.lower(), "maximum number of streams reached")
 
 
+# --- operators of the nats command line --------------------------------------------------------
+
+
+def nats_auth():
+    op = Operator()
+
+    def nats(line, user="root", code=0):
+        login = f"--server {op.url} --creds {user}.creds"
+        return op.run(f"{NATS} {login if user else ''} {line}", code)
+
+    nats(f"auth operator add OX --no-signing-key --service {op.url} --account-server {op.url}", "")
+    nats("auth account add ALPHA --operator OX --defaults --jetstream --js-disk 10MB "
+         "--js-streams 2 --js-consumers 10 --js-memory 1MB", "")
+    nats("auth user add ann ALPHA --operator OX --defaults --credential ann.creds", "")
+    nats("auth user add root SYSTEM --operator OX --defaults --credential root.creds", "")
+    # The operator comes from a file, and the system account's token is missing.
+    path = op.dir / "data/nats/nsc/stores/OX/OX.jwt"
+    text = f"operator: '{path}'\nresolver: {{ type: full, dir: './jwt' }}\n"
+    with Node(op, text, jetstream=True) as node:
+        has(nats("pub x y", "ann", code=1).lower(), "authorization violation")
+        for account in ("SYSTEM", "ALPHA"):
+            has(nats(f"auth account push {account} --operator OX"), "Update completed")
+        equal(len(list(node.jwts.glob("*.jwt"))), 2, "stored tokens")
+        has(nats("pub x y", "ann"), "Published")
+        has(nats("account info", "ann"), "of 10 MiB", "0 of 2")
+        has(nats("auth account query ALPHA --operator OX"), "ALPHA", "Maximum Streams: 2")
+        has(nats("server list"), "foreign")
+        nats("auth user add bob ALPHA --operator OX --defaults --credential bob.creds", "")
+        has(nats("pub x y", "bob"), "Published")
+        nats("auth user rm bob ALPHA --operator OX --force --revoke", "", code=None)
+        nats("auth account push ALPHA --operator OX")
+        out = nats("pub x y", "bob", code=None).lower()
+        has(out, "authorization violation")
+        has(nats("pub x y", "ann"), "Published")
+
+
 suite.run("push and pull", push_and_pull)
 suite.run("publish and subscribe", publish_and_subscribe)
 suite.run("wrong credentials", wrong_credentials)
@@ -626,7 +691,9 @@ suite.run("scoped signing keys", scoped_signing_keys)
 suite.run("bearer users", bearer_users)
 suite.run("memory resolver", memory_resolver)
 suite.run("url resolver", url_resolver)
+suite.run("https resolver", https_resolver)
 suite.run("cache resolver", cache_resolver)
 suite.run("jetstream limits", jetstream_limits)
 suite.run("jetstream tiers", jetstream_tiers)
+suite.run("nats auth", nats_auth)
 suite.done()

@@ -13,6 +13,7 @@ pub mod in_force;
 pub mod index;
 pub mod peek;
 mod peers;
+mod tls;
 pub mod url;
 
 use crate::clock;
@@ -21,11 +22,11 @@ use directory::{Directory, DirectoryError};
 use flights::{FetchError, Flights, Outcome};
 use gust_account::jwt::OperatorClaims;
 use gust_config::options::trust::{Resolver as Kind, TrustOptions};
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio_rustls::rustls::ClientConfig;
 use url::UrlSource;
 
 /// Time for a lookup unless the configuration says otherwise.
@@ -226,7 +227,10 @@ pub fn start(server: &Arc<Server>, runtime: &tokio::runtime::Runtime) -> Result<
     let (true, Some(kind)) = (options.is_operator_mode(), &trust.resolver) else { return Ok(()) };
     let rules = server.rules.load_full();
     let operator = rules.trust().and_then(|t| t.operators.first()).map(OperatorKeys::of);
-    let resolver = Resolver::open(kind, trust, operator.unwrap_or_default(), None);
+    let secure = matches!(kind, Kind::Url(url) if url.starts_with("https:"));
+    let tls = trust.resolver_tls.as_ref();
+    let tls = (secure || tls.is_some()).then(|| tls::client_config(tls)).transpose()?;
+    let resolver = Resolver::open(kind, trust, operator.unwrap_or_default(), tls);
     let resolver = resolver.map_err(|e| e.to_string())?;
     runtime.block_on(resolver.check()).map_err(|e| e.to_string())?;
     let _ = server.resolver.set(resolver.clone());
