@@ -552,6 +552,7 @@ def https_resolver():
     for name in ("web", "other"):
         op.run(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
                f"-subj /CN={name} -addext subjectAltName=IP:127.0.0.1 "
+               "-addext basicConstraints=CA:FALSE "
                f"-keyout {name}.key -out {name}.pem")
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

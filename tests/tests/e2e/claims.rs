@@ -1,0 +1,604 @@
+//! Account tokens that come and go: requests in the system account, directories,
+//! web servers, and what clients and streams notice of it.
+
+use crate::common::{DEADLINE, Raw, configured, next, next_text, sync, text, until, within};
+use crate::tokens::*;
+use async_nats::jetstream::{self, stream};
+use async_nats::{Client, ConnectErrorKind};
+use gust_account::jwt::{Claims, GenericClaims, sign};
+use gust_account::nkey::KeyPair;
+use gust_tests::process::Server;
+use serde_json::{Map, Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// A server with a directory of tokens and nothing in it.
+struct Node {
+    server: Server,
+    dir: TempDir,
+}
+
+impl Node {
+    fn start(kind: &str, more: &str) -> Node {
+        Node::with(kind, more, &operator_token(), "")
+    }
+
+    fn with(kind: &str, more: &str, operator: &str, rest: &str) -> Node {
+        let dir = tempfile::tempdir().unwrap();
+        let jwts = dir.path().join("jwt");
+        let config = format!(
+            "operator: {operator}\nresolver {{ type: {kind}, dir: {:?}, {more} }}\n{rest}",
+            jwts.to_str().unwrap()
+        );
+        Node { server: configured(&config), dir }
+    }
+
+    fn file(&self, name: &str, end: &str) -> PathBuf {
+        self.dir.path().join("jwt").join(format!("{}.jwt{end}", account(name).public()))
+    }
+
+    /// Somebody of the system account.
+    async fn system(&self) -> Client {
+        login(&self.server, "SYS", "root").await
+    }
+
+    /// Stores the token of an account.
+    async fn push(&self, system: &Client, token: &str) -> Value {
+        let reply = ask(system, "$SYS.REQ.CLAIMS.UPDATE", token).await;
+        assert_eq!(reply["server"]["id"], self.server_id(), "{reply}");
+        reply
+    }
+
+    fn server_id(&self) -> Value {
+        Raw::open(&self.server).info["server_id"].clone()
+    }
+}
+
+async fn login(server: &Server, of: &str, name: &str) -> Client {
+    let token = user_token(name, json!({}), &account(of));
+    within(options(&token, name).connect(&server.url)).await.unwrap()
+}
+
+async fn refused(server: &Server, of: &str, name: &str, why: &str) {
+    let token = user_token(name, json!({}), &account(of));
+    let before = server.log().len();
+    let err = within(options(&token, name).connect(&server.url)).await.unwrap_err();
+    assert_eq!(err.kind(), ConnectErrorKind::AuthorizationViolation, "{why}");
+    let log = server.log().split_off(before);
+    assert!(log.contains(why), "{why:?} is not in {log}");
+}
+
+async fn raw_answer(client: &Client, subject: &str, body: &str) -> String {
+    let reply = within(client.request(subject.to_owned(), body.to_owned().into())).await.unwrap();
+    text(&reply.payload)
+}
+
+async fn ask(client: &Client, subject: &str, body: &str) -> Value {
+    serde_json::from_str(&raw_answer(client, subject, body).await).unwrap()
+}
+
+fn done(id: &str, message: &str) -> Value {
+    json!({ "account": id, "code": 200, "message": message })
+}
+
+fn id(name: &str) -> String {
+    account(name).public().to_owned()
+}
+
+fn plain(name: &str) -> String {
+    account_token(name, json!({}))
+}
+
+fn tagged(name: &str, tag: &str) -> String {
+    account_token(name, json!({ "tags": [tag] }))
+}
+
+/// What `nsc` sends to delete accounts.
+fn deletion(signer: &KeyPair, accounts: Value) -> String {
+    let nats = Map::from_iter([("accounts".to_owned(), accounts)]);
+    let subject = signer.public().to_owned();
+    let claims: GenericClaims = Claims { subject, nats, ..Claims::default() };
+    sign(&claims, signer).unwrap()
+}
+
+/// A client that keeps its connection, to see how it ends.
+fn held(server: &Server, of: &str, name: &str) -> Raw {
+    let mut raw = Raw::open(server);
+    let nonce = raw.info["nonce"].as_str().unwrap().to_owned();
+    let sig = data_encoding::BASE64URL_NOPAD.encode(&user(name).sign(nonce.as_bytes()));
+    let jwt = user_token(name, json!({}), &account(of));
+    let connect = json!({ "jwt": jwt, "sig": sig, "verbose": false, "pedantic": false });
+    raw.send(&format!("CONNECT {connect}\r\nPING\r\n"));
+    raw.expect(&["PONG"]);
+    raw
+}
+
+/// It is cut off with this text.
+fn cut(mut raw: Raw, why: &str) {
+    let began = Instant::now();
+    assert_eq!(raw.line(), format!("-ERR '{why}'"));
+    assert_eq!(raw.try_line(), None);
+    assert!(began.elapsed() < DEADLINE);
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_on_disk_and_in_force() {
+    let mut node = Node::start("full", "");
+    // There is no token of the system account: its own key lets its users in.
+    let system = node.system().await;
+    refused(&node.server, "A", "joe", "does not know account").await;
+    for (name, subject) in [
+        ("A", "$SYS.REQ.CLAIMS.UPDATE".to_owned()),
+        ("B", format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", id("B"))),
+        ("C", format!("$SYS.ACCOUNT.{}.CLAIMS.UPDATE", id("C"))),
+    ] {
+        let reply = ask(&system, &subject, &plain(name)).await;
+        assert_eq!(reply["data"], done(&id(name), "jwt updated"), "{reply}");
+        assert_eq!(reply["server"]["id"], node.server_id());
+        assert_eq!(std::fs::read_to_string(node.file(name, "")).unwrap(), plain(name));
+        // A login that failed a moment ago succeeds now.
+        let joe = login(&node.server, name, "joe").await;
+        sync(&joe).await;
+    }
+    // The same once more, and as its own system account.
+    assert_eq!(node.push(&system, &plain("A")).await["data"], done(&id("A"), "jwt updated"));
+    node.push(&system, &plain("SYS")).await;
+    let lookup = |name| format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP", id(name));
+    assert_eq!(raw_answer(&system, &lookup("B"), "").await, plain("B"));
+    assert_eq!(raw_answer(&system, &lookup("X"), "").await, "");
+    let mut all = [id("A"), id("B"), id("C"), id("SYS")];
+    all.sort();
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await["data"], json!(all));
+    node.server.kill_and_restart().unwrap();
+    for name in ["A", "B", "C"] {
+        login(&node.server, name, "joe").await;
+    }
+    let system = node.system().await;
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await["data"], json!(all));
+}
+
+#[tokio::test]
+async fn packs_tell_stores_apart() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    node.push(&system, &plain("A")).await;
+    node.push(&system, &plain("B")).await;
+    let inbox = system.new_inbox();
+    let mut packs = system.subscribe(inbox.clone()).await.unwrap();
+    let pack = "$SYS.REQ.CLAIMS.PACK";
+    system.publish_with_reply(pack, inbox.clone(), "x".into()).await.unwrap();
+    let mut got = Vec::new();
+    loop {
+        match next_text(&mut packs).await {
+            last if last.is_empty() => break,
+            line => got.push(line),
+        }
+    }
+    got.sort();
+    let mut want = ["A", "B"].map(|name| format!("{}|{}", id(name), plain(name)));
+    want.sort();
+    assert_eq!(got, want);
+    // XOR of the digests of both: nothing to tell.
+    let mut sum = vec![0; 32];
+    for name in ["A", "B"] {
+        let digest = ring::digest::digest(&ring::digest::SHA256, plain(name).as_bytes());
+        sum.iter_mut().zip(digest.as_ref()).for_each(|(s, d)| *s ^= d);
+    }
+    system.publish_with_reply(pack, inbox, sum.into()).await.unwrap();
+    assert_eq!(next_text(&mut packs).await, "");
+}
+
+#[tokio::test]
+async fn updates_that_make_no_sense_are_answered_and_not_stored() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    let update = "$SYS.REQ.CLAIMS.UPDATE";
+    let of = |name: &str| format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", id(name));
+    let mut forged = plain("A");
+    forged.replace_range(forged.len() - 8.., "AAAAAAAA");
+    let user = user_token("joe", json!({}), &account("A"));
+    for body in ["", "nonsense", "a.b.c", forged.as_str(), user.as_str()] {
+        for subject in [update.to_owned(), of("A")] {
+            let reply = ask(&system, &subject, body).await;
+            let error = &reply["error"];
+            assert_eq!((&error["account"], &error["code"]), (&json!("n/a"), &json!(500)));
+            let text = error["description"].as_str().unwrap();
+            assert!(text.starts_with("jwt update resulted in error - "), "{text}");
+            assert!(!reply.to_string().contains(&forged[..40]), "{reply}");
+        }
+    }
+    let reply = ask(&system, &of("B"), &plain("A")).await;
+    let want = "jwt update resulted in error - subject does not match jwt content";
+    assert_eq!(reply["error"], json!({"account": id("B"), "code": 500, "description": want}));
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await["data"], json!([]));
+    // A stranger's account is stored, but nobody gets in.
+    let stranger = key(gust_account::nkey::KeyKind::Operator, "P");
+    let token = sign(&account_claims("A", json!({})), &stranger).unwrap();
+    assert_eq!(node.push(&system, &token).await["data"]["code"], 200);
+    refused(&node.server, "A", "joe", "no trusted operator key").await;
+    // Nor does one that is already in force make room for it.
+    node.push(&system, &plain("B")).await;
+    let joe = held(&node.server, "B", "joe");
+    let token = sign(&account_claims("B", json!({})), &stranger).unwrap();
+    assert_eq!(node.push(&system, &token).await["data"]["code"], 200);
+    login(&node.server, "B", "ann").await;
+    drop(joe);
+}
+
+#[tokio::test]
+async fn only_the_system_account_changes_tokens() {
+    let node = Node::start("full", "allow_delete: true");
+    let system = node.system().await;
+    node.push(&system, &plain("A")).await;
+    let joe = login(&node.server, "A", "joe").await;
+    for subject in ["$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.CLAIMS.LIST", "$SYS.REQ.CLAIMS.DELETE"] {
+        let err = within(joe.request(subject, plain("B").into())).await.unwrap_err();
+        assert_eq!(err.kind(), async_nats::RequestErrorKind::NoResponders, "{subject}");
+    }
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await["data"], json!([id("A")]));
+}
+
+#[tokio::test]
+async fn deleted_accounts_lose_their_clients_and_can_come_back() {
+    for (more, renamed) in
+        [("allow_delete: true", true), ("allow_delete: true, hard_delete: true", false)]
+    {
+        let node = Node::start("full", more);
+        let system = node.system().await;
+        for name in ["A", "B", "SYS"] {
+            node.push(&system, &plain(name)).await;
+        }
+        let delete = "$SYS.REQ.CLAIMS.DELETE";
+        let (joe, ann) = (held(&node.server, "A", "joe"), login(&node.server, "B", "ann").await);
+        for (request, why) in [
+            (deletion(&account("A"), json!([id("A")])), "not trusted"),
+            (
+                deletion(&operator(), json!([id("A"), id("SYS")])),
+                "not allowed to delete system account",
+            ),
+            (deletion(&operator(), json!([id("A"), "B"])), "malformed request"),
+            ("x.y.z".to_owned(), ""),
+        ] {
+            let reply = ask(&system, delete, &request).await;
+            let text = reply["error"]["description"].as_str().unwrap_or_default();
+            assert!(
+                text.starts_with("delete accounts request by") && text.ends_with(why),
+                "{reply}"
+            );
+        }
+        let reply = ask(&system, delete, &deletion(&operator(), json!([id("A")]))).await;
+        assert_eq!(reply["data"], json!({"code": 200, "message": "deleted 1 accounts"}));
+        cut(joe, "Account Authentication Expired");
+        refused(&node.server, "A", "joe", "does not know account").await;
+        assert!(!node.file("A", "").exists());
+        assert_eq!(node.file("A", ".deleted").exists(), renamed);
+        sync(&ann).await;
+        assert_eq!(node.push(&system, &plain("A")).await["data"]["code"], 200);
+        login(&node.server, "A", "joe").await;
+    }
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    node.push(&system, &plain("A")).await;
+    let reply =
+        ask(&system, "$SYS.REQ.CLAIMS.DELETE", &deletion(&operator(), json!([id("A")]))).await;
+    let text = reply["error"]["description"].as_str().unwrap();
+    assert!(text.ends_with("delete must be enabled in server config"), "{text}");
+    login(&node.server, "A", "joe").await;
+}
+
+#[tokio::test]
+async fn strict_operators_want_signing_keys() {
+    let (own, signing) = (operator(), key(gust_account::nkey::KeyKind::Operator, "S"));
+    let nats = json!({
+        "system_account": id("SYS"),
+        "signing_keys": [signing.public()],
+        "strict_signing_key_usage": true,
+    });
+    let token = sign(&claims::<gust_account::jwt::OperatorData>(&own, "OP", nats), &own).unwrap();
+    let node = Node::with("full", "", &token, "");
+    let system = node.system().await;
+    let reply = node.push(&system, &plain("A")).await;
+    let text = reply["error"]["description"].as_str().unwrap();
+    assert!(text.ends_with("operator requires issuer to be a signing key"), "{reply}");
+    assert!(!node.file("A", "").exists());
+    let nats = json!({"signing_keys": [account("K").public()]});
+    let good = sign(&account_claims("A", nats), &signing).unwrap();
+    assert_eq!(node.push(&system, &good).await["data"]["code"], 200);
+    let user = user_token("joe", json!({"issuer_account": id("A")}), &account("K"));
+    within(options(&user, "joe").connect(&node.server.url)).await.unwrap();
+}
+
+#[tokio::test]
+async fn accounts_end_in_time_and_go_on_with_a_new_token() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    let mut claims = account_claims("A", json!({}));
+    claims.expires = now() + 2;
+    node.push(&system, &sign(&claims, &operator()).unwrap()).await;
+    let joe = held(&node.server, "A", "joe");
+    cut(joe, "Account Authentication Expired");
+    refused(&node.server, "A", "joe", "has expired").await;
+    assert!(node.file("A", "").exists());
+    node.push(&system, &plain("A")).await;
+    login(&node.server, "A", "joe").await;
+}
+
+#[tokio::test]
+async fn an_expired_token_is_told_to_those_who_are_there() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    node.push(&system, &plain("A")).await;
+    let joe = held(&node.server, "A", "joe");
+    let mut claims = account_claims("A", json!({}));
+    claims.expires = now() - 5;
+    node.push(&system, &sign(&claims, &operator()).unwrap()).await;
+    cut(joe, "Account Authentication Expired");
+    refused(&node.server, "A", "joe", "has expired").await;
+}
+
+#[tokio::test]
+async fn memory_changes_what_is_loaded_and_nothing_else() {
+    let server = configured(&memory(&[("A", json!({}))], ""));
+    let system = login(&server, "SYS", "root").await;
+    let joe = held(&server, "A", "joe");
+    let of = |name: &str| format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", id(name));
+    let gone = account_token("A", json!({"revocations": {user("joe").public(): now()}}));
+    let reply = ask(&system, &of("A"), &gone).await;
+    assert_eq!(reply["data"], done(&id("A"), "jwt updated"), "{reply}");
+    cut(joe, "User Authentication Revoked");
+    let reply = ask(&system, &of("B"), &plain("B")).await;
+    assert_eq!(reply["data"], done(&id("B"), "jwt update skipped"));
+    refused(&server, "B", "joe", "does not know account").await;
+    let reply = ask(&system, &of("A"), "").await;
+    assert_eq!(reply["error"]["description"], "jwt update error - request body is empty");
+    let stranger = key(gust_account::nkey::KeyKind::Operator, "P");
+    let foreign = sign(&account_claims("A", json!({})), &stranger).unwrap();
+    assert_eq!(ask(&system, &of("A"), &foreign).await["error"]["code"], 500);
+    for subject in ["$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.CLAIMS.LIST"] {
+        let err = within(system.request(subject, plain("A").into())).await.unwrap_err();
+        assert_eq!(err.kind(), async_nats::RequestErrorKind::NoResponders, "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_holds_what_it_was_asked_for() {
+    let node = Node::start("cache", "limit: 2");
+    let system = node.system().await;
+    let reply = node.push(&system, &plain("A")).await;
+    assert_eq!(reply["data"], done(&id("A"), "jwt update cache skipped"));
+    // Somebody in the system account knows all accounts.
+    let mut lookups = system.subscribe("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP").await.unwrap();
+    let (answers, asked) = (system.clone(), Arc::new(Mutex::new(Vec::new())));
+    let names = asked.clone();
+    tokio::spawn(async move {
+        use futures_util::StreamExt;
+        while let Some(m) = lookups.next().await {
+            let known = ["A", "B", "C"].into_iter().find(|name| m.subject.contains(&id(name)));
+            names.lock().unwrap().push(m.subject.to_string());
+            let body = known.map(plain).unwrap_or_default();
+            answers.publish(m.reply.unwrap(), body.into()).await.unwrap();
+        }
+    });
+    sync(&system).await;
+    let (ann, joe) = tokio::join!(login(&node.server, "A", "ann"), login(&node.server, "A", "joe"));
+    assert_eq!(asked.lock().unwrap().len(), 1, "one question for both");
+    refused(&node.server, "X", "joe", "does not know account").await;
+    let reply = node.push(&system, &tagged("A", "new")).await;
+    assert_eq!(reply["data"], done(&id("A"), "jwt updated cache"));
+    assert_eq!(std::fs::read_to_string(node.file("A", "")).unwrap(), tagged("A", "new"));
+    login(&node.server, "B", "joe").await;
+    login(&node.server, "C", "joe").await;
+    let listed = ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    sync(&ann).await;
+    sync(&joe).await;
+}
+
+/// A web server with these tokens by path; counts what it is asked.
+fn web(tokens: Arc<Mutex<Vec<(String, String)>>>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if socket.read(&mut byte).unwrap_or(0) == 0 {
+                    break;
+                }
+                request.push(byte[0]);
+            }
+            let request = text(&request);
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let found = tokens.lock().unwrap().iter().find(|(id, _)| *id == name).cloned();
+            let (status, body) = match found {
+                Some((_, token)) => ("200 OK", token),
+                None if name.is_empty() => ("200 OK", String::new()),
+                None => ("404 Not Found", String::new()),
+            };
+            log.lock().unwrap().push(name);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+            let _ = socket.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    (format!("http://{address}/jwt/v1/accounts/"), asked)
+}
+
+#[tokio::test]
+async fn a_web_server_is_asked_once_per_account() {
+    let of = |name: &str| (id(name), plain(name));
+    let tokens = Arc::new(Mutex::new(vec![of("SYS"), of("A")]));
+    let (url, asked) = web(tokens.clone());
+    let config = format!("operator: {}\nresolver: URL({url})\n", operator_token());
+    let server = configured(&config);
+    let names: Vec<String> = (0..20).map(|n| format!("user{n}")).collect();
+    let logins = names.iter().map(|name| login(&server, "A", name));
+    futures_util::future::join_all(logins).await;
+    let times = |name: &str| asked.lock().unwrap().iter().filter(|n| **n == id(name)).count();
+    assert_eq!(times("A"), 1);
+    assert_eq!(asked.lock().unwrap()[0], "", "is anybody home");
+    refused(&server, "B", "joe", "404").await;
+    tokens.lock().unwrap().push(of("B"));
+    let token = user_token("joe", json!({}), &account("B"));
+    until("the account is found", || async {
+        options(&token, "joe").connect(&server.url).await.ok()
+    })
+    .await;
+    // The token of another account, or none at all, does not help.
+    tokens.lock().unwrap().push((id("C"), plain("A")));
+    refused(&server, "C", "joe", "is of account").await;
+    tokens.lock().unwrap().push((id("D"), "<html>".to_owned()));
+    refused(&server, "D", "joe", "JWT").await;
+    // An account that ended is asked for again.
+    let mut claims = account_claims("E", json!({}));
+    claims.expires = now() + 2;
+    tokens.lock().unwrap().push((id("E"), sign(&claims, &operator()).unwrap()));
+    let joe = held(&server, "E", "joe");
+    cut(joe, "Account Authentication Expired");
+    tokens.lock().unwrap().retain(|(name, _)| *name != id("E"));
+    tokens.lock().unwrap().push(of("E"));
+    let token = user_token("joe", json!({}), &account("E"));
+    until("the account is renewed", || async {
+        options(&token, "joe").connect(&server.url).await.ok()
+    })
+    .await;
+}
+
+#[test]
+fn without_its_web_server_it_does_not_start() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!("operator: {}\nresolver: URL(http://{free}/)\n", operator_token());
+    let err = Server::with(&[], Some(&config)).unwrap_err().to_string();
+    assert!(err.contains("could not fetch"), "{err}");
+}
+
+#[tokio::test]
+async fn limits_and_streams_follow_the_token() {
+    let mut node =
+        Node::with("full", "allow_delete: true", &operator_token(), "jetstream: enabled");
+    let system = node.system().await;
+    let with = |streams: i64| {
+        let limits = json!({"streams": streams, "disk_storage": 1 << 20, "mem_storage": 1 << 20, "consumer": -1});
+        account_token("A", json!({ "limits": limits }))
+    };
+    node.push(&system, &with(1)).await;
+    let joe = login(&node.server, "A", "joe").await;
+    let js = jetstream::new(joe.clone());
+    let named = |name: &str| stream::Config {
+        name: name.to_owned(),
+        subjects: vec![format!("{name}.>")],
+        ..stream::Config::default()
+    };
+    within(js.create_stream(named("ONE"))).await.unwrap();
+    let err = within(js.create_stream(named("TWO"))).await.unwrap_err();
+    assert!(err.to_string().contains("maximum number of streams reached"), "{err}");
+    node.push(&system, &with(2)).await;
+    within(js.create_stream(named("TWO"))).await.unwrap();
+    for n in 0..10 {
+        within(within(js.publish(format!("ONE.{n}"), "x".into())).await.unwrap()).await.unwrap();
+    }
+    // Nobody has to log in for streams to be recovered.
+    node.server.kill_and_restart().unwrap();
+    let account_of_streams = || async {
+        let system = node.system().await;
+        let of = format!("$SYS.REQ.ACCOUNT.{}.JSZ", id("A"));
+        ask(&system, &of, r#"{"streams":true}"#).await
+    };
+    let seen = account_of_streams().await;
+    assert!(seen.to_string().contains("\"messages\":10"), "{seen}");
+    let js = jetstream::new(login(&node.server, "A", "joe").await);
+    let messages = || async {
+        within(js.get_stream("ONE")).await.map(|s| s.cached_info().state.messages).ok()
+    };
+    assert_eq!(messages().await, Some(10));
+    // Without JetStream its data stay, out of reach.
+    let system = node.system().await;
+    node.push(&system, &plain_without_jetstream()).await;
+    let err = within(js.get_stream("ONE")).await.unwrap_err();
+    assert!(
+        err.to_string().contains("not enabled") || err.to_string().contains("not found"),
+        "{err}"
+    );
+    node.push(&system, &with(2)).await;
+    assert_eq!(messages().await, Some(10));
+    // Nor does deleting the account delete its streams.
+    let gone = deletion(&operator(), json!([id("A")]));
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.DELETE", &gone).await["data"]["code"], 200);
+    node.server.kill_and_restart().unwrap();
+    let log = node.server.log();
+    assert!(log.contains("nobody can use them"), "{log}");
+    let system = node.system().await;
+    node.push(&system, &with(2)).await;
+    let js = jetstream::new(login(&node.server, "A", "joe").await);
+    let found = within(js.get_stream("ONE")).await.unwrap();
+    assert_eq!(found.cached_info().state.messages, 10);
+}
+
+fn plain_without_jetstream() -> String {
+    let limits = json!({"streams": 0, "disk_storage": 0, "mem_storage": 0, "consumer": 0});
+    account_token("A", json!({ "limits": limits }))
+}
+
+#[tokio::test]
+async fn imports_load_the_accounts_they_come_from() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    let exporter = json!({"exports": [{"name": "t", "subject": "time.>", "type": "stream"}]});
+    let import = json!({"imports": [
+        {"name": "t", "subject": "time.>", "account": id("B"), "type": "stream", "local_subject": "their.>"},
+        {"name": "u", "subject": "other.>", "account": id("X"), "type": "stream"},
+    ]});
+    node.push(&system, &account_token("B", exporter)).await;
+    node.push(&system, &account_token("A", import)).await;
+    // Nobody of B was here before A listens.
+    let joe = login(&node.server, "A", "joe").await;
+    let mut heard = joe.subscribe("their.>").await.unwrap();
+    sync(&joe).await;
+    let ann = login(&node.server, "B", "ann").await;
+    ann.publish("time.now", "noon".into()).await.unwrap();
+    sync(&ann).await;
+    let got = next(&mut heard).await;
+    assert_eq!((got.subject.as_str(), text(&got.payload)), ("their.now", "noon".to_owned()));
+}
+
+#[tokio::test]
+async fn tiers_limit_streams_by_their_replicas() {
+    let node = Node::with("full", "", &operator_token(), "jetstream: enabled");
+    let system = node.system().await;
+    let tier = |n: i64| json!({"streams": n, "disk_storage": 1 << 20, "consumer": -1});
+    let push = |limits: Value| {
+        let token = account_token("A", json!({ "limits": { "tiered_limits": limits } }));
+        let system = &system;
+        let node = &node;
+        async move { node.push(system, &token).await }
+    };
+    push(json!({"R1": tier(1), "R3": tier(5)})).await;
+    let joe = login(&node.server, "A", "joe").await;
+    let info = ask(&joe, "$JS.API.INFO", "").await;
+    assert_eq!(info["tiers"]["R1"]["limits"]["max_streams"], 1, "{info}");
+    assert_eq!(info["tiers"]["R3"]["limits"]["max_streams"], 5, "{info}");
+    assert_eq!(info["limits"]["max_storage"], 0, "{info}");
+    let create = |name: &str, replicas: i64| {
+        let config = json!({"name": name, "subjects": [name], "num_replicas": replicas});
+        let (joe, subject) = (joe.clone(), format!("$JS.API.STREAM.CREATE.{name}"));
+        async move { ask(&joe, &subject, &config.to_string()).await["error"]["err_code"].clone() }
+    };
+    assert_eq!(create("ONE", 1).await, Value::Null);
+    assert_eq!(create("TWO", 1).await, 10027);
+    let info = ask(&joe, "$JS.API.INFO", "").await;
+    assert_eq!(info["tiers"]["R1"]["streams"], 1, "{info}");
+    assert_eq!(info["tiers"]["R3"]["streams"], 0, "{info}");
+    push(json!({"R1": tier(2), "R3": tier(5)})).await;
+    assert_eq!(create("TWO", 1).await, Value::Null);
+    push(json!({"R3": tier(5)})).await;
+    assert_eq!(create("THREE", 1).await, 10120);
+}
