@@ -96,11 +96,19 @@ impl Registry {
         if self.live.lock().remove(&client.cid).is_none() {
             return;
         }
+        self.remember(client, reason, now);
+    }
+
+    /// Puts a connection into the closed ring. It keeps what is shown, not what
+    /// it was allowed.
+    pub fn remember(&self, client: &Client, reason: CloseReason, now: i64) {
+        let mut row = ConnRow::of(client);
+        row.facts.permissions = None;
         let mut ring = self.closed.lock();
         if ring.len() >= self.keep_closed.max(1) {
             ring.pop_front();
         }
-        ring.push_back(Closed { row: ConnRow::of(client), stop: now, reason });
+        ring.push_back(Closed { row, stop: now, reason });
     }
 
     /// The live connection of that id.

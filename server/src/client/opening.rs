@@ -13,6 +13,7 @@ use crate::connection::outbound::Outbound;
 use crate::connection::reason::CloseReason;
 use crate::server::Greeting;
 use crate::shard::Shard;
+use crate::system::disconnect;
 use crate::tls::handshake::{self, HandshakeError, Shaken};
 use crate::tls::rate::Rate;
 use crate::tls::{TlsFacts, TlsSettings};
@@ -100,6 +101,7 @@ impl Opening {
                 client.close(reason);
                 client.out.close();
                 shard.server.disconnected(&client, None, reason);
+                disconnect::disconnected(&shard, None, &client, reason);
                 tracing::debug!("{} - Client connection closed: {reason}", client.label());
                 client.out.forget_socket();
             }
@@ -291,7 +293,10 @@ pub fn turn_away(shard: &Rc<Shard>, socket: Arc<TcpStream>, addr: SocketAddr) {
     let _ = client.out.push(|out| ErrText::MaximumConnections.put_line(out));
     tracing::error!("{} - maximum connections exceeded", client.label());
     client.out.close();
+    let reason = CloseReason::MaxConnectionsExceeded;
+    server.clients.remember(&client, reason, crate::clock::now());
+    disconnect::disconnected(shard, None, &client, reason);
     tokio::task::spawn_local(async move {
-        drain(&client, &socket, CloseReason::MaxConnectionsExceeded).await;
+        drain(&client, &socket, reason).await;
     });
 }

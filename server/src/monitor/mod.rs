@@ -1,6 +1,7 @@
 //! The monitoring endpoints on `-m` (contract/monitoring.md §1).
 
 use crate::server::Server;
+use crate::system::process;
 use gust_admin::http::Answer;
 use gust_admin::query::Query;
 use gust_admin::{Handler, Reply, Request};
@@ -97,6 +98,11 @@ impl Monitor {
                 self.count("/leafz");
                 Ok(topology::leafz(&self.server))
             }
+            "/ipqueuesz" => {
+                query.bool("all").map(|all| process::queues(&self.server, all, query.get("queues")))
+            }
+            "/raftz" => return Reply::text(404, "No Raft nodes registered".to_owned()),
+            "/debug/vars" => Ok(process::expvarz()),
             "/metrics" => return metrics::metrics(&self.server).await,
             _ => return Reply::not_found(),
         };

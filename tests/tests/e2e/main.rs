@@ -27,5 +27,6 @@ mod reload;
 mod secrets;
 mod stores;
 mod system;
+mod system_tokens;
 mod tls;
 mod tokens;

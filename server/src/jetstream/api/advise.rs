@@ -3,12 +3,12 @@
 
 use super::Request;
 use crate::route::Message;
+use crate::system::client_info::client_info;
 use bytes::Bytes;
 use gust_jetstream::api::advisory::{
     ADVISORY, ApiAudit, ClientInfo, ConsumerAction, Event, StreamAction, action,
 };
 use gust_jetstream::json::{self, JsonFields};
-use gust_jetstream::time::Time;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Request {
@@ -63,21 +63,13 @@ impl Request {
     /// Who asked, as advisories show it.
     pub(super) fn client_info(&self) -> Option<ClientInfo> {
         let c = self.client.as_ref()?;
-        let f = c.facts.lock().clone();
+        let token = c.facts.lock().token.clone();
         Some(ClientInfo {
-            start: Some(Time::from_nanos(c.start)),
-            host: c.addr.ip().to_string(),
-            id: c.cid,
-            acc: f.account,
-            user: f.user,
-            name: f.name,
-            lang: f.lang,
-            ver: f.version,
             rtt: c.rtt.load(Relaxed),
             server: self.server().name.clone(),
-            kind: "Client".to_owned(),
-            client_type: "nats".to_owned(),
-            ..ClientInfo::default()
+            // Of the user here, where events show the account's.
+            name_tag: token.map(|t| t.name_tag.clone()).unwrap_or_default(),
+            ..client_info(self.server(), c)
         })
     }
 
