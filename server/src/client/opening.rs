@@ -104,6 +104,7 @@ impl Opening {
                 disconnect::disconnected(&shard, None, &client, reason);
                 tracing::debug!("{} - Client connection closed: {reason}", client.label());
                 client.out.forget_socket();
+                linger(&self.socket).await;
             }
         }
     }
@@ -267,6 +268,22 @@ impl Opening {
     }
 }
 
+/// Lets the peer read why it failed (an alert, an -ERR): closing while its bytes
+/// are unread would reset the connection and throw our last ones away.
+async fn linger(socket: &TcpStream) {
+    let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+    let discard = async {
+        let (mut sink, mut left) = (BytesMut::new(), handshake::MAX_RECEIVED);
+        while left > 0 && handshake::read(socket, &mut sink, PEEK).await.is_ok() {
+            left = left.saturating_sub(sink.len());
+            sink.clear();
+        }
+    };
+    let _ = timeout(LINGER, discard).await;
+}
+
+/// How long a refused peer may take to read why.
+const LINGER: Duration = Duration::from_millis(500);
 /// Bytes read at once to see what the peer speaks.
 const PEEK: usize = 1024;
 

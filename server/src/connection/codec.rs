@@ -357,11 +357,14 @@ impl Codec {
 
     fn seal(&mut self, plain: &[u8], frames: &mut Vec<u8>, wire: &mut WireBuf) {
         match (&mut self.framing, &mut self.tls) {
-            (None, Some(tls)) => tls.encrypt_or_fail(plain, wire),
+            (None, Some(tls)) => {
+                let _ = tls.encrypt(plain, wire);
+            }
             (Some(framing), None) => framing.encode(plain, frames),
             (Some(framing), Some(tls)) => {
                 framing.encode(plain, frames);
-                tls.encrypt_or_fail(frames, wire);
+                // A failure is seen by `write`, which asks the session.
+                let _ = tls.encrypt(frames, wire);
             }
             (None, None) => frames.extend_from_slice(plain),
         }

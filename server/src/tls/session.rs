@@ -12,6 +12,7 @@ use bytes::{Buf, BytesMut};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, Error, ServerConfig};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Plain bytes of one full record.
@@ -87,7 +88,9 @@ impl Tls {
         if self.failed {
             return Err(Error::HandshakeNotComplete);
         }
-        let result = self.take_records(wire, plain, out);
+        let result = self
+            .guarded(|tls| tls.take_records(wire, plain, out))
+            .unwrap_or_else(|| Err(Error::General("internal error".to_owned())));
         if result.is_err() {
             self.failed = true;
         }
@@ -98,6 +101,18 @@ impl Tls {
             self.rest.extend_from_slice(wire);
         }
         result
+    }
+
+    /// Runs rustls. A panic in there would be a bug, but peers choose the bytes and
+    /// many connections share the thread: it ends this session alone. Nothing looks
+    /// at a failed session again, so what was left half done does not matter.
+    fn guarded<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(|| f(self)));
+        if result.is_err() {
+            self.failed = true;
+            tracing::error!("TLS: a session is given up after an internal error");
+        }
+        result.ok()
     }
 
     fn take_records(
@@ -146,11 +161,20 @@ impl Tls {
         }
     }
 
-    /// Encrypts `plain` behind what `wire` holds.
+    /// Encrypts `plain` behind what `wire` holds. After a failure, which
+    /// [`Tls::failed`] remembers, nothing can be sent.
     pub fn encrypt(&mut self, plain: &[u8], wire: &mut WireBuf) -> Result<(), EncryptError> {
         if self.failed {
             return Err(EncryptError::EncryptExhausted);
         }
+        let result = self
+            .guarded(|tls| tls.put_records(plain, wire))
+            .unwrap_or(Err(EncryptError::EncryptExhausted));
+        self.failed |= result.is_err();
+        result
+    }
+
+    fn put_records(&mut self, plain: &[u8], wire: &mut WireBuf) -> Result<(), EncryptError> {
         for part in plain.chunks(4 * RECORD) {
             let mut room = part.len() + part.len().div_ceil(RECORD) * RECORD_EXTRA + PRELUDE;
             loop {
@@ -179,18 +203,14 @@ impl Tls {
         Ok(())
     }
 
-    /// As [`Tls::encrypt`]; a failure is remembered for [`Tls::failed`].
-    pub fn encrypt_or_fail(&mut self, plain: &[u8], wire: &mut WireBuf) {
-        if !self.failed && self.encrypt(plain, wire).is_err() {
-            self.failed = true;
+    /// Appends the alert that ends our side.
+    pub fn close_notify(&mut self, wire: &mut WireBuf) {
+        if !self.failed {
+            self.guarded(|tls| tls.put_close(wire));
         }
     }
 
-    /// Appends the alert that ends our side.
-    pub fn close_notify(&mut self, wire: &mut WireBuf) {
-        if self.failed {
-            return;
-        }
+    fn put_close(&mut self, wire: &mut WireBuf) {
         let mut steps = 0;
         while steps < 4 {
             steps += 1;

@@ -277,7 +277,9 @@ fn certificates_are_demanded() {
     for (cert, why) in [("", "verify is set"), ("other", "no authority in ca_file")] {
         for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
             let mut c = Secure::upgrade(&server, pki.client_with(cert, versions));
-            assert!(c.login(QUIET).is_err(), "{cert:?}");
+            // The client is told by TLS itself.
+            let e = c.login(QUIET).unwrap_err().to_string();
+            assert!(e.contains("received fatal alert"), "{cert:?}: {e}");
         }
         assert!(server.log().contains(why), "{}", server.log());
     }
@@ -579,4 +581,52 @@ fn closing_from_outside_during_the_handshake() {
     assert_eq!(doc(&server, "/connz")["num_connections"], 1);
     server.stop().unwrap();
     raw.rest();
+}
+
+/// What a new connection is shown.
+fn shown(server: &Server, pki: &Pki) -> Vec<u8> {
+    let mut c = Secure::upgrade(server, pki.client(""));
+    assert_eq!(c.login(QUIET).unwrap(), "PONG");
+    c.peer()
+}
+
+fn reload(server: &Server) {
+    let pid = server.pid().to_string();
+    let done = std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn certificates_follow_a_reload() {
+    let pki = pki();
+    let server = configured(&format!("https_port: -1\n{}", pki.tls("")));
+    let before = shown(&server, &pki);
+    let mut old = Secure::upgrade(&server, pki.client(""));
+    assert_eq!(old.login(QUIET).unwrap(), "PONG");
+    let varz = doc(&server, "/varz")["tls_cert_not_after"].clone();
+    pki.server("server", &[]);
+    reload(&server);
+    let new = until("the new certificate", || {
+        let now = shown(&server, &pki);
+        let new = (now != before).then_some(now);
+        async move { new }
+    })
+    .await;
+    let mut https = Secure::over(tcp(&server.monitor_tls), pki.client(""), "localhost");
+    https.send("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(https.line(), "HTTP/1.1 200 OK");
+    assert_eq!(https.peer(), new);
+    assert_eq!(doc(&server, "/varz")["tls_cert_not_after"], varz, "rcgen's fixed date");
+    // A bad file changes nothing, and who was there stays all along.
+    std::fs::write(pki.file("server.key"), "no key").unwrap();
+    reload(&server);
+    until("the refusal", || {
+        let log = server.log();
+        async move { log.contains("Failed to reload server configuration").then_some(()) }
+    })
+    .await;
+    assert!(server.log().contains("holds no private key"), "{}", server.log());
+    assert_eq!(shown(&server, &pki), new);
+    old.send("PING\r\n");
+    assert_eq!(old.line(), "PONG");
 }
