@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Foreign clients and the reference server against this workspace's `gust`.
 #
-#   tests/foreign.sh [SUITE…]        suites: cli operator py node backup crash differential
+#   tests/foreign.sh [SUITE…]        suites: cli operator py node websocket backup crash differential
 #
 # GUST_BINARY   the server to test (default: a release build made here)
 # FOREIGN_ONLY  a pattern of checks, matched against SUITE/NAME
@@ -74,22 +74,35 @@ suite_py() {
     venv py nats-py==2.16.0 || { missing py "nats-py does not install"; return 1; }
     "$FOREIGN_CACHE/py/bin/python" tests/foreign/py/main.py
 }
-suite_node() {
-    have node && have npm || { missing node "node is not installed"; return 1; }
-    local dir="$FOREIGN_CACHE/node"
+# npm_packages NAME: what the lock file of tests/foreign/NAME says.
+npm_packages() {
+    have node && have npm || { missing "$1" "node is not installed"; return 1; }
+    local dir="$FOREIGN_CACHE/$1" from="tests/foreign/$1"
     mkdir -p "$dir"
-    if ! cmp -s tests/foreign/node/package-lock.json "$dir/package-lock.json"; then
-        cp tests/foreign/node/package.json "$dir/"
-        cp tests/foreign/node/package-lock.json "$dir/wanted-lock.json"
-        (cd "$dir" && cp wanted-lock.json package-lock.json &&
-            quiet npm ci --no-audit --no-fund) ||
-            { rm -f "$dir/package-lock.json"; missing node "npm packages do not install"; return 1; }
-    fi
-    python3 tests/foreign/node/run.py
+    cmp -s "$from/package-lock.json" "$dir/package-lock.json" && return 0
+    cp "$from/package.json" "$dir/"
+    cp "$from/package-lock.json" "$dir/wanted-lock.json"
+    (cd "$dir" && cp wanted-lock.json package-lock.json &&
+        quiet npm ci --no-audit --no-fund) ||
+        { rm -f "$dir/package-lock.json"; missing "$1" "npm packages do not install"; return 1; }
+}
+# A Chromium, from the distribution where there is none.
+browser() {
+    have chromium || have chromium-browser || have google-chrome || have chrome && return 0
+    [ "$(id -u)" = 0 ] && have apt-get || return 1
+    quiet apt-get update -qq &&
+        quiet env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends chromium
+}
+suite_node() { npm_packages node && python3 tests/foreign/node/run.py; }
+suite_websocket() {
+    npm_packages websocket || return 1
+    browser || missing websocket "Chromium is not installed"
+    python3 tests/foreign/websocket/run.py
 }
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(cli operator py node backup crash differential)
+[ ${#suites[@]} -gt 0 ] || suites=(cli operator py node websocket backup crash differential)
 have python3 || { missing all "python3 is not installed"; suites=(); }
 status=0
 server || { suites=(); status=1; }

@@ -26,6 +26,8 @@ pub struct ConnRow {
     pub cid: u64,
     /// Peer address.
     pub addr: std::net::SocketAddr,
+    /// It came through the WebSocket listener.
+    pub websocket: bool,
     /// Start, ns.
     pub start: i64,
     /// Last activity, ns.
@@ -57,6 +59,7 @@ impl ConnRow {
         Self {
             cid: c.cid,
             addr: c.addr,
+            websocket: c.websocket.is_some(),
             start: c.start,
             last_activity: c.last_activity.load(Relaxed),
             rtt: c.rtt.load(Relaxed),

@@ -37,6 +37,10 @@ impl PortsFile {
         if !monitors.is_empty() {
             doc.insert("monitoring".into(), monitors.into());
         }
+        if let Some(addr) = listening.websocket {
+            let scheme = if server.tls.websocket().is_some() { "wss" } else { "ws" };
+            doc.insert("websocket".into(), url(scheme, Some(addr)).into());
+        }
         // Readers poll for the file: it must appear whole.
         let temp = path.with_extension("ports.tmp");
         std::fs::write(&temp, serde_json::to_string_pretty(&doc)?)?;

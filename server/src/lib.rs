@@ -30,3 +30,4 @@ pub mod stats;
 pub mod subscription;
 pub mod system;
 pub mod tls;
+pub mod websocket;

@@ -1,7 +1,7 @@
 //! Accepting connections and dealing them out to the shards in turn.
 
 use crate::server::Server;
-use crate::shard::mailbox::{AcceptFacts, Mail};
+use crate::shard::mailbox::{AcceptFacts, Door, Mail};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn bind_addr(addr: SocketAddr) -> io::Result<StdListener> {
 }
 
 /// Accepts until the server stops or enters lame duck mode.
-pub async fn accept(server: Arc<Server>, listener: StdListener) {
+pub async fn accept(server: Arc<Server>, listener: StdListener, door: Door) {
     let listener = match TcpListener::from_std(listener) {
         Ok(l) => l,
         Err(e) => {
@@ -59,8 +59,10 @@ pub async fn accept(server: Arc<Server>, listener: StdListener) {
                 if !over_limit {
                     server.stats.connections.fetch_add(1, Relaxed);
                 }
-                server.stats.total_connections.fetch_add(1, Relaxed);
-                let facts = Arc::new(AcceptFacts { over_limit });
+                if door == Door::Client {
+                    server.stats.total_connections.fetch_add(1, Relaxed);
+                }
+                let facts = Arc::new(AcceptFacts { over_limit, door });
                 server.shard(next).send_one(Mail::Accept(socket, facts));
                 next = (next + 1) % server.shard_count();
             }

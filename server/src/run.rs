@@ -3,9 +3,10 @@
 use crate::log::{Log, LogOptions};
 use crate::reload::Reloader;
 use crate::server::{COMPATIBLE, Listening, Server};
+use crate::shard::mailbox::Door;
 use crate::{
     clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
-    system, tls,
+    system, tls, websocket,
 };
 use gust_account::AccountSet;
 use gust_config::cli::{CliOptions, SignalRequest};
@@ -227,18 +228,23 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
     let client_addr = clients.local_addr().map_err(|e| e.to_string())?;
     let monitor = bind_monitor(&o, o.http.port)?;
     let monitor_tls = bind_monitor(&o, o.http.tls_port)?;
+    let websocket = websocket::bind(&o)?;
     let address = |l: &Option<std::net::TcpListener>| l.as_ref().and_then(|l| l.local_addr().ok());
     let _ = server.listening.set(Listening {
         client: Some(client_addr),
         monitor: address(&monitor),
         monitor_tls: address(&monitor_tls),
+        websocket: websocket.as_ref().and_then(|l| l.local_addr().ok()),
     });
     for (listener, encrypted) in [(monitor, false), (monitor_tls, true)] {
         if let Some(l) = listener {
             serve_monitor(server, l, encrypted)?;
         }
     }
-    let accepting = tokio::spawn(listener::accept(server.clone(), clients));
+    let mut accepting = vec![tokio::spawn(listener::accept(server.clone(), clients, Door::Client))];
+    if let Some(l) = websocket {
+        accepting.push(tokio::spawn(listener::accept(server.clone(), l, Door::Websocket)));
+    }
     tracing::info!("Listening for client connections on {client_addr}");
     tracing::info!("Server is ready");
     if !o.ports_file_dir.is_empty() {
@@ -247,7 +253,7 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
             Err(e) => tracing::error!("writing ports file to {}: {e}", o.ports_file_dir),
         }
     }
-    let ended = signals::run(server, log, move || accepting.abort())
+    let ended = signals::run(server, log, move || accepting.iter().for_each(|a| a.abort()))
         .await
         .map_err(|e| format!("listening for signals: {e}"))?;
     server.keep_ports_file(None);

@@ -97,6 +97,8 @@ pub struct Listening {
     pub monitor: Option<std::net::SocketAddr>,
     /// Monitoring address with TLS.
     pub monitor_tls: Option<std::net::SocketAddr>,
+    /// WebSocket address.
+    pub websocket: Option<std::net::SocketAddr>,
 }
 
 /// Whom an INFO is for.
@@ -110,12 +112,20 @@ pub struct Greeting<'a> {
     pub nonce: Option<&'a str>,
     /// TLS comes before this INFO.
     pub tls_first: bool,
+    /// It came through the WebSocket listener.
+    pub websocket: bool,
 }
 
 impl<'a> Greeting<'a> {
     /// For a client.
     pub fn new(client: &Client, nonce: Option<&'a str>) -> Self {
-        Self { cid: client.cid, ip: Some(client.addr.ip()), nonce, tls_first: false }
+        Self {
+            cid: client.cid,
+            ip: Some(client.addr.ip()),
+            nonce,
+            tls_first: false,
+            websocket: client.websocket.is_some(),
+        }
     }
 }
 
@@ -240,8 +250,12 @@ impl Server {
     }
 
     /// Time a client has for CONNECT, ns.
-    pub fn auth_timeout(&self) -> i64 {
-        self.options.load().authorization.timeout_ns.max(1)
+    pub fn auth_timeout(&self, kind: ConnectionKind) -> i64 {
+        let options = self.options.load();
+        match (kind, options.websocket.authorization.timeout_ns) {
+            (ConnectionKind::Websocket, own @ 1..) => own,
+            _ => options.authorization.timeout_ns.max(1),
+        }
     }
 
     /// Nonce for a new connection; only offered when nkeys are in use.
@@ -293,15 +307,17 @@ impl Server {
         info.client_id = to.cid;
         info.client_ip = to.ip.map(|ip| ip.to_string()).unwrap_or_default();
         info.nonce = to.nonce.unwrap_or_default().to_owned();
-        if let Some(tls) = self.tls.clients() {
+        if to.websocket {
+            self.websocket_info(&mut info);
+        } else if let Some(tls) = self.tls.clients() {
             let optional = self.options.load().allow_non_tls && !to.tls_first;
             info.tls_required = !optional;
             info.tls_available = optional;
             info.tls_verify = tls.verify;
         }
-        // With no_auth_user a client need not know of logins until it is in.
-        info.auth_required = self.rules.load().auth_required(ConnectionKind::Standard)
-            && (more.is_some() || self.options.load().no_auth_user.is_empty());
+        let kind = if to.websocket { ConnectionKind::Websocket } else { ConnectionKind::Standard };
+        info.auth_required = self.rules.load().auth_required(kind)
+            && (more.is_some() || !self.has_no_auth_user(kind));
         if let Some(js) = self.jetstream.get() {
             info.jetstream = true;
             info.domain.clone_from(&js.domain);
@@ -319,6 +335,22 @@ impl Server {
         let mut line = Vec::with_capacity(512);
         gust_wire::client::encode::info_line(&mut line, &info.to_json());
         line
+    }
+
+    /// With a `no_auth_user` a client need not know of logins until it is in.
+    fn has_no_auth_user(&self, kind: ConnectionKind) -> bool {
+        let options = self.options.load();
+        !options.no_auth_user.is_empty()
+            || (kind == ConnectionKind::Websocket && !options.websocket.no_auth_user.is_empty())
+    }
+
+    /// What INFO says of the WebSocket listener instead of the client listener.
+    fn websocket_info(&self, info: &mut Info) {
+        let ws = &self.options.load().websocket;
+        info.host.clone_from(&ws.listen.host);
+        info.port = self.listening.get().and_then(|l| l.websocket).map_or(0, |a| a.port());
+        info.tls_required = ws.tls.is_some();
+        info.tls_available = ws.tls.is_some();
     }
 
     /// Adds a subscription to its account's interest.

@@ -21,6 +21,8 @@ pub struct Server {
     pub monitor: String,
     /// The same with `https`, or empty.
     pub monitor_tls: String,
+    /// `ws://127.0.0.1:port` or the same with `wss`, or empty.
+    pub websocket: String,
     /// Store directory.
     pub store: PathBuf,
     dir: tempfile::TempDir,
@@ -64,6 +66,7 @@ impl Server {
             url: String::new(),
             monitor: String::new(),
             monitor_tls: String::new(),
+            websocket: String::new(),
             store,
             dir,
             args: args.iter().map(ToString::to_string).collect(),
@@ -108,6 +111,7 @@ impl Server {
         self.url = first("nats").context("no client port in the ports file")?;
         self.monitor = first("monitoring").unwrap_or_default();
         self.monitor_tls = doc["monitoring"][1].as_str().unwrap_or_default().to_owned();
+        self.websocket = first("websocket").unwrap_or_default();
         Ok(())
     }
 

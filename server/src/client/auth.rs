@@ -21,7 +21,8 @@ impl Session {
             return;
         }
         let accounts = self.shard.server.rules.load();
-        if let AuthDecision::Accept(identity) = accounts.authenticate(&Login::default())
+        let login = Login { kind: self.client.kind(), ..Login::default() };
+        if let AuthDecision::Accept(identity) = accounts.authenticate(&login)
             && let Some(account) = self.room_in(&identity)
         {
             self.bind(identity, account);
@@ -30,13 +31,19 @@ impl Session {
 
     /// Handles CONNECT.
     pub fn connect(&mut self, json: &[u8]) -> Option<Stop> {
-        let connect = match Connect::parse(json) {
+        let mut connect = match Connect::parse(json) {
             Ok(c) => c,
             Err(e) => {
                 tracing::error!("{} - invalid CONNECT: {e}", self.client.label());
-                return Some(Stop::Close(CloseReason::ProtocolViolation));
+                return Some(Stop::Close(match self.client.websocket {
+                    None => CloseReason::ProtocolViolation,
+                    Some(_) => CloseReason::ParseError,
+                }));
             }
         };
+        if let Some(ws) = &self.client.websocket {
+            ws.complete(&mut connect);
+        }
         if let Some(stop) = self.refuse_options(&connect) {
             return Some(stop);
         }
@@ -66,6 +73,7 @@ impl Session {
             sig: &connect.sig,
             nonce: self.nonce.as_deref().unwrap_or_default(),
             proxy_sig: &connect.proxy_sig,
+            kind: self.client.kind(),
             now: clock::now(),
             peer: Some(self.client.addr.ip()),
             certificate_names: self.certificate.as_deref(),

@@ -3,11 +3,12 @@
 
 use crate::connection::outbound::Outbound;
 use crate::connection::reason::CloseReason;
+use crate::websocket::WebsocketFacts;
 use bytes::Bytes;
-use gust_account::{Identity, Permissions, ResponseGrants, TokenFacts};
+use gust_account::{ConnectionKind, Identity, Permissions, ResponseGrants, TokenFacts};
 use gust_wire::connect::Connect;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Relaxed,
@@ -51,6 +52,8 @@ pub struct Client {
     pub start: i64,
     /// What goes to the peer.
     pub out: Outbound,
+    /// It came through the WebSocket listener.
+    pub websocket: Option<Box<WebsocketFacts>>,
     /// CONNECT said `headers`.
     pub headers: AtomicBool,
     /// CONNECT said `echo` (or nothing).
@@ -227,6 +230,7 @@ impl Client {
             shard,
             start: now,
             out,
+            websocket: None,
             headers: AtomicBool::new(false),
             echo: AtomicBool::new(true),
             in_msgs: AtomicU64::new(0),
@@ -297,10 +301,32 @@ impl Client {
         *self.reason.lock()
     }
 
+    /// How it connects.
+    pub fn kind(&self) -> ConnectionKind {
+        match self.websocket {
+            None => ConnectionKind::Standard,
+            Some(_) => ConnectionKind::Websocket,
+        }
+    }
+
+    /// The same in the words of monitoring and events.
+    pub fn client_type(&self) -> &'static str {
+        if self.websocket.is_some() { "websocket" } else { "nats" }
+    }
+
     /// `ip:port - cid:N - "v1.2:go:name" - "A/user:a"`, the label of its log
-    /// lines; the last part comes with the login.
+    /// lines; the last part comes with the login. With WebSocket it says `wid`,
+    /// and first the address a proxy speaks for.
     pub fn label(&self) -> String {
-        format!("{} - cid:{}{}", self.addr, self.cid, self.facts.lock().label())
+        let (addr, cid, facts) = (self.addr, self.cid, self.facts.lock().label());
+        match &self.websocket {
+            None => format!("{addr} - cid:{cid}{facts}"),
+            Some(ws) => match ws.forwarded_for {
+                None => format!("{addr} - wid:{cid}{facts}"),
+                Some(IpAddr::V4(ip)) => format!("{ip}/{addr} - wid:{cid}{facts}"),
+                Some(IpAddr::V6(ip)) => format!("[{ip}]/{addr} - wid:{cid}{facts}"),
+            },
+        }
     }
 
     /// Traffic since it was last booked: messages and bytes in, out. An account

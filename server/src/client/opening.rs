@@ -5,7 +5,7 @@
 //! Limits: [`handshake::MAX_RECEIVED`] bytes per peer, `tls.timeout` for the
 //! handshake and [`PROXY_TIMEOUT`] for the header.
 
-use super::session::{begin, drain, register};
+use super::session::{begin, drain, make, register};
 use super::{Client, signal};
 use crate::connection::codec::Codec;
 use crate::connection::inbound::Inbound;
@@ -86,7 +86,8 @@ impl Opening {
         // Behind a proxy the address, which many parts look at, comes first.
         let mut client = None;
         if !self.proxied {
-            client = Some(register(&self.shard, self.cid, &self.socket, self.addr));
+            client =
+                Some(register(&self.shard, make(&self.shard, self.cid, &self.socket, self.addr)));
         }
         let watched = client.clone();
         let result = tokio::select! {
@@ -94,7 +95,8 @@ impl Opening {
             reason = closed(watched) => Err(Failed(reason)),
         };
         let shard = self.shard.clone();
-        let client = client.unwrap_or_else(|| register(&shard, self.cid, &self.socket, self.addr));
+        let client = client
+            .unwrap_or_else(|| register(&shard, make(&shard, self.cid, &self.socket, self.addr)));
         match result {
             Ok(opened) => begin(&shard, client, opened),
             Err(Failed(reason)) => {
@@ -123,8 +125,9 @@ impl Opening {
             self.proxy_header().await?;
             ip = Some(self.addr.ip());
         }
-        let client =
-            client.get_or_insert_with(|| register(&self.shard, self.cid, &self.socket, self.addr));
+        let client = client.get_or_insert_with(|| {
+            register(&self.shard, make(&self.shard, self.cid, &self.socket, self.addr))
+        });
         let client = client.clone();
         let mut facts = None;
         let mut inbound = None;
@@ -153,7 +156,9 @@ impl Opening {
 
     fn info_line(&self, ip: Option<std::net::IpAddr>, tls_first: bool) -> Vec<u8> {
         let nonce = self.nonce.as_deref();
-        self.shard.server.info_line(&Greeting { cid: self.cid, ip, nonce, tls_first }, None)
+        self.shard
+            .server
+            .info_line(&Greeting { cid: self.cid, ip, nonce, tls_first, websocket: false }, None)
     }
 
     async fn info(&self, ip: Option<std::net::IpAddr>, tls_first: bool) -> Result<(), Failed> {

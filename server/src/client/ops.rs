@@ -105,10 +105,16 @@ impl Session {
     }
 
     fn parse_failed(&mut self, e: &ParseError) -> CloseReason {
+        tracing::error!("{} - {e}", self.client.label());
+        let limit =
+            matches!(e, ParseError::MaximumControlLine { .. } | ParseError::MaximumPayload { .. });
+        // With WebSocket, what cannot be parsed ends without a word.
+        if !limit && self.client.websocket.is_some() {
+            return CloseReason::ParseError;
+        }
         if let Some(text) = e.err_text() {
             self.send(|out| text.put_line(out));
         }
-        tracing::error!("{} - {e}", self.client.label());
         match e {
             ParseError::MaximumControlLine { .. } => CloseReason::MaxControlLineExceeded,
             ParseError::MaximumPayload { .. } => CloseReason::MaxPayloadExceeded,

@@ -71,7 +71,7 @@ impl Session {
             Ok(ticket) => ticket,
             Err(full) => return Some(Stop::Close(self.refused(&full.to_string()))),
         };
-        let time = Duration::from_nanos(server.auth_timeout() as u64);
+        let time = Duration::from_nanos(server.auth_timeout(self.client.kind()) as u64);
         let answer = match self.wait_for(&mut ticket.answer, time).await {
             // What has begun is soon done, and would be done in vain.
             Ok(None) if ticket.has_started() => {

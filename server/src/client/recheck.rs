@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::subscription::Subscription;
-use gust_account::{CloseCause, CloseWith, ConnectionKind, Identity, Permissions, Recheck};
+use gust_account::{CloseCause, CloseWith, Identity, Permissions, Recheck};
 use gust_wire::client::ErrText;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,8 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Session {
     /// Sees whether the client is still who it is, and what it may do now.
     pub fn recheck(&mut self) -> Result<(), CloseReason> {
-        let interval = self.shard.server.options.load().limits.ping_interval_ns;
-        self.ping_within(interval);
+        self.ping_within(self.ping_interval());
         let Some(identity) = &self.identity else { return Ok(()) };
         if let Some(proxy) = &identity.proxy
             && !self.shard.server.options.load().proxies.iter().any(|key| **key == **proxy)
@@ -23,7 +22,7 @@ impl Session {
             return Err(CloseReason::ProxyNotTrusted);
         }
         let rules = self.shard.server.rules.load_full();
-        match rules.recheck(identity, ConnectionKind::Standard, clock::now()) {
+        match rules.recheck(identity, self.client.kind(), clock::now()) {
             Recheck::Close(how) => {
                 self.close_with(&how);
                 Err(match how.cause {

@@ -10,7 +10,7 @@ use crate::connection::inbound::Inbound;
 use crate::connection::outbound::{Finish, Flushed, Outbound, Pushed};
 use crate::connection::reason::CloseReason;
 use crate::server::{CLOSE_DRAIN, Greeting};
-use crate::shard::mailbox::AcceptFacts;
+use crate::shard::mailbox::{AcceptFacts, Door};
 use crate::shard::{READ_CHUNK, Shard};
 use crate::subscription::Subscription;
 use crate::system::disconnect;
@@ -112,6 +112,11 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         return;
     };
     let socket = Arc::new(socket);
+    if facts.door == Door::Websocket {
+        let opening = crate::websocket::opening::run(shard.clone(), socket, addr, facts.over_limit);
+        tokio::task::spawn_local(opening);
+        return;
+    }
     if facts.over_limit {
         super::opening::turn_away(shard, socket, addr);
         return;
@@ -120,7 +125,7 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
         tokio::task::spawn_local(opening.run());
         return;
     }
-    let client = register(shard, server.next_cid(), &socket, addr);
+    let client = register(shard, make(shard, server.next_cid(), &socket, addr));
     let nonce = server.nonce();
     let info = server.info_line(&Greeting::new(&client, nonce.as_deref()), None);
     let _ = client.out.push(|out| out.extend_from_slice(&info));
@@ -131,18 +136,21 @@ pub fn start(shard: &Rc<Shard>, socket: std::net::TcpStream, facts: &AcceptFacts
     );
 }
 
-/// Makes the shared half of a connection and enters it into the registry.
-pub fn register(
+/// Makes the shared half of a connection.
+pub fn make(
     shard: &Shard,
     cid: u64,
     socket: &Arc<TcpStream>,
     addr: std::net::SocketAddr,
-) -> Arc<Client> {
-    let server = &shard.server;
-    let max_pending = server.options.load().limits.max_pending as usize;
-    let out = Outbound::new(socket.clone(), max_pending);
-    let client = Arc::new(Client::new(cid, addr, shard.id, clock::now(), out));
-    server.clients.insert(&client);
+) -> Client {
+    let max_pending = shard.server.options.load().limits.max_pending as usize;
+    Client::new(cid, addr, shard.id, clock::now(), Outbound::new(socket.clone(), max_pending))
+}
+
+/// Enters a connection into the registry.
+pub fn register(shard: &Shard, client: Client) -> Arc<Client> {
+    let client = Arc::new(client);
+    shard.server.clients.insert(&client);
     tracing::debug!("{} - Client connection created", client.label());
     client
 }
@@ -182,15 +190,16 @@ pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
         pings_out: 0,
         ping_sent: 0,
         auth_deadline: i64::MAX,
-        next_ping: now + options.limits.ping_interval_ns.min(FIRST_PING + jitter(shard)),
+        next_ping: i64::MAX,
         connected: false,
         shard: shard.clone(),
         client,
     };
     session.login_without_connect();
     if session.account.is_none() {
-        session.auth_deadline = now + server.auth_timeout();
+        session.auth_deadline = now + server.auth_timeout(session.client.kind());
     }
+    session.next_ping = now + session.ping_interval().min(FIRST_PING + jitter(shard));
     session.arm();
     shard.flush(&session.client);
     tokio::task::spawn_local(session.run());
@@ -357,7 +366,8 @@ impl Session {
         }
         if now >= self.next_ping {
             let idle = now - self.client.last_activity.load(Relaxed);
-            let quiet = idle >= options.limits.ping_interval_ns;
+            let interval = self.ping_interval();
+            let quiet = idle >= interval;
             if self.pings_out > options.limits.ping_max as u32 {
                 self.send(|out| ErrText::StaleConnection.put_line(out));
                 crate::stats::add(&self.shard.stats.stale_connections, 1);
@@ -370,10 +380,19 @@ impl Session {
                 self.ping(now);
             }
             self.client.out.shrink();
-            self.next_ping = now + options.limits.ping_interval_ns;
+            self.next_ping = now + interval;
         }
         self.arm();
         Ok(())
+    }
+
+    /// Time between two PINGs, ns.
+    pub fn ping_interval(&self) -> i64 {
+        let options = self.shard.server.options.load();
+        match (&self.client.websocket, options.websocket.ping_interval_ns) {
+            (Some(_), own @ 1..) => own,
+            _ => options.limits.ping_interval_ns,
+        }
     }
 
     /// Sends a PING to measure the round trip and to see whether it lives.
@@ -395,7 +414,7 @@ impl Session {
     pub fn on_connected(&mut self) {
         self.connected = true;
         self.auth_deadline = i64::MAX;
-        let interval = self.shard.server.options.load().limits.ping_interval_ns;
+        let interval = self.ping_interval();
         let now = clock::now();
         // An estimate until the first PONG, for those who are told of it.
         self.client.rtt.store((now - self.client.start).max(1), Relaxed);

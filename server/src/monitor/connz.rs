@@ -203,7 +203,7 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
     };
     put("cid", c.cid.into());
     put("kind", "Client".into());
-    put("type", "nats".into());
+    put("type", if c.websocket { "websocket" } else { "nats" }.into());
     put("ip", c.addr.ip().to_string().into());
     put("port", c.addr.port().into());
     put("start", rfc3339(c.start).into());

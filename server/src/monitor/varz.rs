@@ -15,6 +15,7 @@ pub async fn varz(server: &Server) -> Value {
     let usage = usage::now();
     let mut m = Map::new();
     identity(server, &mut m);
+    listeners(server, &o, &mut m);
     let mut put = |k: &str, v: Value| {
         m.insert(k.to_owned(), v);
     };
@@ -24,17 +25,11 @@ pub async fn varz(server: &Server) -> Value {
     }
     put("ping_interval", o.limits.ping_interval_ns.into());
     put("ping_max", o.limits.ping_max.into());
-    let listening = server.listening.get().cloned().unwrap_or_default();
-    put("http_host", listening.monitor.map_or(o.http.host.clone(), |a| a.ip().to_string()).into());
-    put("http_port", listening.monitor.map_or(0, |a| a.port()).into());
-    put("http_base_path", base_path(&o.http.base_path).into());
-    let https = listening.monitor_tls;
-    put("https_port", https.map_or(0, |a| a.port()).into());
     put("auth_timeout", (o.authorization.timeout_ns as f64 / 1e9).into());
     put("max_control_line", o.limits.max_control_line.into());
     put("max_payload", o.limits.max_payload.into());
     put("max_pending", o.limits.max_pending.into());
-    for block in ["cluster", "gateway", "leaf", "mqtt", "websocket"] {
+    for block in ["cluster", "gateway", "leaf", "mqtt"] {
         put(block, json!({}));
     }
     put("jetstream", crate::monitor::jsz::varz_block(server).await);
@@ -89,6 +84,19 @@ pub async fn varz(server: &Server) -> Value {
     Value::Object(m)
 }
 
+/// Where it listens besides the client port.
+fn listeners(server: &Server, o: &gust_config::Options, m: &mut Map<String, Value>) {
+    let mut put = |k: &str, v: Value| {
+        m.insert(k.to_owned(), v);
+    };
+    let listening = server.listening.get().cloned().unwrap_or_default();
+    put("http_host", listening.monitor.map_or(o.http.host.clone(), |a| a.ip().to_string()).into());
+    put("http_port", listening.monitor.map_or(0, |a| a.port()).into());
+    put("http_base_path", base_path(&o.http.base_path).into());
+    put("https_port", listening.monitor_tls.map_or(0, |a| a.port()).into());
+    put("websocket", websocket(server, o));
+}
+
 /// Operators, whose tokens are public.
 fn trust(server: &Server, o: &gust_config::Options, m: &mut Map<String, Value>) {
     let rules = server.rules.load();
@@ -136,6 +144,49 @@ fn identity(server: &Server, m: &mut Map<String, Value>) {
     if server.rules.load().auth_required(gust_account::ConnectionKind::Standard) {
         put("auth_required", true.into());
     }
+}
+
+/// The WebSocket listener; `{}` without one, and without what is not set.
+fn websocket(server: &Server, o: &gust_config::Options) -> Value {
+    let ws = &o.websocket;
+    let mut m = Map::new();
+    if !ws.listen.is_set() {
+        return Value::Object(m);
+    }
+    let port = server.listening.get().and_then(|l| l.websocket).map_or(0, |a| a.port());
+    let tls = server.tls.websocket();
+    let timeout = ws.authorization.timeout_ns as f64 / 1e9;
+    let pinned = tls.iter().flat_map(|t| &t.pinned).map(String::as_str);
+    let not_after = tls.as_ref().and_then(|t| t.not_after);
+    for (key, value) in [
+        ("host", ws.listen.host.as_str().into()),
+        ("port", port.into()),
+        ("advertise", ws.advertise.as_str().into()),
+        ("no_auth_user", ws.no_auth_user.as_str().into()),
+        ("jwt_cookie", ws.jwt_cookie.as_str().into()),
+        ("handshake_timeout", ws.handshake_timeout_ns.into()),
+        ("auth_timeout", if timeout > 0.0 { timeout.into() } else { Value::Null }),
+        ("no_tls", ws.no_tls.into()),
+        ("tls_map", tls.as_ref().is_some_and(|t| t.map).into()),
+        ("tls_pinned_certs", pinned.collect()),
+        ("same_origin", ws.same_origin.into()),
+        ("allowed_origins", ws.allowed_origins.iter().map(String::as_str).collect()),
+        ("compression", ws.compression.into()),
+        ("tls_cert_not_after", not_after.map_or(Value::Null, |at| rfc3339(at).into())),
+    ] {
+        let empty = match &value {
+            Value::Null => true,
+            Value::Bool(b) => !b,
+            Value::Number(n) => n.as_f64() == Some(0.0),
+            Value::String(s) => s.is_empty(),
+            Value::Array(a) => a.is_empty(),
+            Value::Object(o) => o.is_empty(),
+        };
+        if !empty {
+            m.insert(key.to_owned(), value);
+        }
+    }
+    Value::Object(m)
 }
 
 fn tls_timeout(o: &gust_config::Options) -> f64 {

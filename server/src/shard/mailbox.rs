@@ -77,6 +77,17 @@ pub enum Mail {
 pub struct AcceptFacts {
     /// The connection limit is reached: say so and close.
     pub over_limit: bool,
+    /// Which listener took it.
+    pub door: Door,
+}
+
+/// A listener for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The client port.
+    Client,
+    /// The WebSocket port.
+    Websocket,
 }
 
 /// Where one shard receives its mail.

@@ -8,7 +8,7 @@
 
 use crate::client::{Client, signal};
 use crate::clock::Rng;
-use crate::connection::outbound::Flushed;
+use crate::connection::outbound::{Finish, Flushed};
 use crate::connection::reason::CloseReason;
 use crate::jetstream::engine::Engine;
 use crate::server::Server;
@@ -210,9 +210,24 @@ pub fn run(id: usize, server: Arc<Server>, ready: std::sync::mpsc::Sender<()>) {
     }
     shard.engine.borrow_mut().close(&shard);
     shard.flush_touched();
+    farewell(&shard);
     // Dropping the tasks closes every socket.
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(1));
+}
+
+/// Tells clients whose transport has words for it that the server goes, as far
+/// as their sockets take it at once.
+fn farewell(shard: &Shard) {
+    for client in shard.server.clients.all() {
+        if client.shard != shard.id {
+            continue;
+        }
+        client.out.close();
+        if client.out.finish(CloseReason::ServerShutdown) == Finish::Flush {
+            let _ = client.out.flush(true);
+        }
+    }
 }
 
 async fn turns(shard: Rc<Shard>) {

@@ -26,7 +26,7 @@ pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
         name_tag: server.account_tag(&acc),
         acc,
         kind: "Client".to_owned(),
-        client_type: "nats".to_owned(),
+        client_type: client.client_type().to_owned(),
         ..ClientInfo::default()
     };
     if let Some(token) = &f.token {

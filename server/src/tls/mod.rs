@@ -8,6 +8,7 @@
 //! refused.
 
 use gust_config::Options;
+use gust_config::options::tls::TlsOptions;
 use rustls::ServerConfig;
 use std::sync::Arc;
 
@@ -27,12 +28,14 @@ pub use settings::TlsSettings;
 #[derive(Debug, Default)]
 pub struct TlsState {
     clients: arc_swap::ArcSwapOption<TlsSettings>,
+    websocket: arc_swap::ArcSwapOption<TlsSettings>,
 }
 
 /// Settings that were built and are not in force yet.
 #[derive(Debug)]
 pub struct Prepared {
     clients: Option<Arc<TlsSettings>>,
+    websocket: Option<Arc<TlsSettings>>,
     /// What is configured and cannot be done, for the log.
     pub warnings: Vec<String>,
 }
@@ -41,9 +44,12 @@ pub struct Prepared {
 /// anything, so that a bad file leaves everything as it was.
 pub fn prepare(options: &Options) -> Result<Prepared, String> {
     let mut warnings = Vec::new();
-    let build = |tls| TlsSettings::build(tls, "tls", &mut warnings).map(Arc::new);
-    let clients = options.tls.as_ref().map(build).transpose()?;
-    Ok(Prepared { clients, warnings })
+    let mut build = |name, tls: Option<&TlsOptions>| {
+        tls.map(|tls| TlsSettings::build(tls, name, &mut warnings).map(Arc::new)).transpose()
+    };
+    let clients = build("tls", options.tls.as_ref())?;
+    let websocket = build("websocket tls", options.websocket.tls.as_ref())?;
+    Ok(Prepared { clients, websocket, warnings })
 }
 
 impl TlsState {
@@ -53,11 +59,17 @@ impl TlsState {
             tracing::warn!("{w}");
         }
         self.clients.store(prepared.clients);
+        self.websocket.store(prepared.websocket);
     }
 
     /// TLS of the client listener; `None`: plain TCP.
     pub fn clients(&self) -> Option<Arc<TlsSettings>> {
         self.clients.load_full()
+    }
+
+    /// TLS of the WebSocket listener; `None`: plain HTTP.
+    pub fn websocket(&self) -> Option<Arc<TlsSettings>> {
+        self.websocket.load_full()
     }
 
     /// TLS of the HTTPS monitor.

@@ -68,7 +68,12 @@ pub fn websocket_frames(data: &[u8]) {
     );
     let encoder = Encoder { compress: bit(1), browser: bit(2), whole_compressed: bit(3) };
     let mut sent = Vec::new();
-    encoder.encode(&bytes, &mut sent, &mut Deflater::default(), &mut Vec::new());
+    if encoder.compresses(bytes.len()) {
+        let mut deflater = Deflater::default();
+        encoder.encode_compressed(&bytes, &mut sent, &mut deflater, &mut Vec::new());
+    } else {
+        encoder.encode(&bytes, &mut sent);
+    }
     // A compressed message may be as large as the room for one.
     let most = bytes.get(..ROOM.inflated).unwrap_or(&bytes);
     let back = decode(Rules { masked: false, compress: true }, &sent, usize::MAX);

@@ -30,3 +30,5 @@ mod system;
 mod system_tokens;
 mod tls;
 mod tokens;
+mod web;
+mod websocket;

@@ -21,31 +21,30 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Appends `payload` as frames: one for normal clients. `packed` is room for
-    /// the compressed message, used again each time.
-    pub fn encode(
-        self,
-        payload: &[u8],
-        out: &mut Vec<u8>,
-        deflater: &mut Deflater,
-        packed: &mut Vec<u8>,
-    ) {
-        if payload.is_empty() {
-            return;
-        }
-        if self.compress && payload.len() > COMPRESS_ABOVE {
-            packed.clear();
-            deflater.message(payload, packed);
-            self.put_compressed(packed, out);
-            return;
-        }
+    /// Whether this much is to be compressed: see [`Encoder::encode_compressed`].
+    pub fn compresses(self, len: usize) -> bool {
+        self.compress && len > COMPRESS_ABOVE
+    }
+
+    /// Appends `payload` as it is: one frame for normal clients.
+    pub fn encode(self, payload: &[u8], out: &mut Vec<u8>) {
         let most = if self.browser { BROWSER_FRAME } else { usize::MAX };
         for piece in payload.chunks(most) {
             put_frame(out, FIN | BINARY, piece);
         }
     }
 
-    fn put_compressed(self, packed: &[u8], out: &mut Vec<u8>) {
+    /// Appends `payload` as one compressed message. `packed` is room for it, used
+    /// again each time.
+    pub fn encode_compressed(
+        self,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+        deflater: &mut Deflater,
+        packed: &mut Vec<u8>,
+    ) {
+        packed.clear();
+        deflater.message(payload, packed);
         let whole = !self.browser || self.whole_compressed;
         let mut pieces = packed.chunks(if whole { usize::MAX } else { BROWSER_FRAME }).peekable();
         let mut first = RSV1 | BINARY;

@@ -8,7 +8,12 @@ use proptest::prelude::*;
 
 fn frames(encoder: Encoder, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    encoder.encode(payload, &mut out, &mut Deflater::default(), &mut Vec::new());
+    if encoder.compresses(payload.len()) {
+        let (deflater, packed) = (&mut Deflater::default(), &mut Vec::new());
+        encoder.encode_compressed(payload, &mut out, deflater, packed);
+    } else {
+        encoder.encode(payload, &mut out);
+    }
     out
 }
 
