@@ -7,6 +7,7 @@ pub mod client;
 pub mod client_registry;
 pub mod clock;
 pub mod command_line;
+pub mod config_diff;
 pub mod connection;
 pub mod exchange;
 pub mod explain;

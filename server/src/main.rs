@@ -2,7 +2,7 @@
 //! does (contract/core.md §3).
 
 use gust_config::cli::{self, CliOutcome};
-use gust_server::{command_line, explain, run};
+use gust_server::{command_line, config_diff, explain, run};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             ExitCode::from(exit)
         }
         CliOutcome::Explain(request) => explain::run(&request),
+        CliOutcome::ConfigDiff(request) => config_diff::run(&request),
         CliOutcome::Signal(request) => run::signal(&program, &request),
         CliOutcome::Run(options) => run::run(&program, &options),
     }

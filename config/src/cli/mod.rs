@@ -3,6 +3,7 @@
 //! nats-server's flags by the rules of Go's `flag` package. Nothing is printed or sent here.
 
 pub mod apply;
+pub mod config_diff;
 pub mod explain;
 pub mod flags;
 pub mod redact;
@@ -27,6 +28,8 @@ pub enum CliOutcome {
         /// Exit code.
         exit: u8,
     },
+    /// Say what a reload would do and end with 0, 1 or 2.
+    ConfigDiff(Box<config_diff::DiffRequest>),
     /// Send a signal to a running server and end with 0, or with 1 and `<program>: <reason>`.
     Signal(SignalRequest),
     /// `auth explain`: decide, print, and end.
@@ -128,10 +131,12 @@ where
 {
     let program = Program::of(program);
     let args: Vec<String> = args.into_iter().map(Into::into).collect();
-    if let (Program::Gust, [command, rest @ ..]) = (program, args.as_slice())
-        && command == "auth"
-    {
-        return explain::parse(rest);
+    if let (Program::Gust, [command, rest @ ..]) = (program, args.as_slice()) {
+        match command.as_str() {
+            "auth" => return explain::parse(rest),
+            "config" => return config_diff::parse(rest),
+            _ => {}
+        }
     }
     let parsed = match flags::parse(&args) {
         Ok(parsed) => parsed,

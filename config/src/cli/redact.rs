@@ -17,7 +17,7 @@ pub fn redact_args(args: &[String]) -> Vec<String> {
         };
         let hide: Option<fn(&str) -> String> = match name {
             "user" | "pass" | "password" | "auth" => Some(|_| "[REDACTED]".to_owned()),
-            "routes" | "cluster" | "cluster_listen" => Some(redact_urls),
+            "routes" | "cluster" | "cluster_listen" | "server" => Some(redact_urls),
             _ => None,
         };
         match (hide, value) {

@@ -106,6 +106,11 @@ pub(crate) fn usage(program: Program) -> String {
             "    {:WIDTH$} Why somebody may or may not publish or subscribe",
             "auth explain --help"
         );
+        let _ = writeln!(
+            text,
+            "    {:WIDTH$} What a reload would change, and what needs a restart",
+            "config diff --help"
+        );
     }
     text.push('\n');
     text

@@ -32,10 +32,22 @@ pub(super) struct Facts {
 }
 
 /// Asks.
-pub(super) fn user_info(request: &ExplainRequest, server: &str) -> Result<Facts, String> {
+pub(super) fn user_info(who: &ExplainRequest, server: &str) -> Result<Facts, String> {
+    facts(&request(who, server, |_| Ok("$SYS.REQ.USER.INFO".to_owned()), "")?)
+}
+
+/// The document that `server` answers to one request of `who`; what is asked may
+/// depend on its INFO.
+pub(crate) fn request(
+    who: &ExplainRequest,
+    server: &str,
+    subject: impl FnOnce(&Value) -> Result<String, String>,
+    payload: &str,
+) -> Result<Value, String> {
     let rest = server.strip_prefix("nats://").unwrap_or(server);
     if rest.contains("://") {
-        return Err("--server needs a nats:// URL; ask with -c for other transports".to_owned());
+        let text = "--server needs a nats:// URL; ask about files for other transports";
+        return Err(text.to_owned());
     }
     let (login, address) = match rest.rsplit_once('@') {
         Some((login, address)) => (login.split_once(':'), address),
@@ -44,15 +56,16 @@ pub(super) fn user_info(request: &ExplainRequest, server: &str) -> Result<Facts,
     let mut peer = Peer::connect(address)?;
     let info = peer.info()?;
     if info["tls_required"] == true {
-        return Err("the server requires TLS, which this command does not speak; use -c".to_owned());
+        let text = "the server requires TLS, which this command does not speak; ask about files";
+        return Err(text.to_owned());
     }
-    let connect = credentials(request, login, info["nonce"].as_str().unwrap_or_default())?;
+    let connect = credentials(who, login, info["nonce"].as_str().unwrap_or_default())?;
+    let (subject, size) = (subject(&info)?, payload.len());
     peer.send(&format!(
-        "CONNECT {connect}\r\nSUB _INBOX.explain 1 \r\nPUB $SYS.REQ.USER.INFO _INBOX.explain \
-         0\r\n\r\n"
+        "CONNECT {connect}\r\nSUB _INBOX.explain 1 \r\nPUB {subject} _INBOX.explain \
+         {size}\r\n{payload}\r\n"
     ))?;
-    let answer = peer.answer()?;
-    facts(&answer)
+    peer.answer(&subject)
 }
 
 fn credentials(
@@ -62,7 +75,7 @@ fn credentials(
 ) -> Result<Value, String> {
     let mut connect = json!({
         "verbose": false, "pedantic": false, "lang": "gust", "version": env!("CARGO_PKG_VERSION"),
-        "protocol": 0, "headers": true, "no_responders": true, "name": "gust auth explain",
+        "protocol": 0, "headers": true, "no_responders": true, "name": "gust",
     });
     if let Some((user, pass)) = login {
         (connect["user"], connect["pass"]) = (user.into(), pass.into());
@@ -119,7 +132,7 @@ impl Peer {
     }
 
     /// The document of the first message.
-    fn answer(&mut self) -> Result<Value, String> {
+    fn answer(&mut self, subject: &str) -> Result<Value, String> {
         loop {
             let line = self.line()?;
             if let Some(text) = line.strip_prefix("-ERR ") {
@@ -142,7 +155,7 @@ impl Peer {
             self.0.read_exact(&mut payload).map_err(|e| e.to_string())?;
             let body = payload.get(headers..).unwrap_or_default();
             if body.is_empty() {
-                return Err("nobody answers $SYS.REQ.USER.INFO there".to_owned());
+                return Err(format!("nobody answers {subject} there"));
             }
             return serde_json::from_slice(body).map_err(|e| format!("the answer: {e}"));
         }

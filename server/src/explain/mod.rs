@@ -1,7 +1,7 @@
 //! `gust auth explain`: reads what is needed, asks [`gust_account::explain`], and
 //! prints the answer.
 
-mod ask;
+pub(crate) mod ask;
 
 use crate::{clock, operators};
 use gust_account::explain::{Explanation, Rule, Verdict, Who, Wish, explain};

@@ -389,3 +389,89 @@ async fn jetstream_grows_and_new_accounts_have_it() {
     assert!(said.contains("decreasing jetstream max memory and store"), "{said}");
     assert_eq!(state(&b, "ONE").await["messages"], 1);
 }
+
+#[tokio::test]
+async fn exports_and_imports_are_applied_to_those_who_are_connected() {
+    let text = |export: &str, import: &str| {
+        format!(
+            "accounts {{ A {{ users [{{user: a, pass: p}}], exports [{export}] }}, B {{ users \
+             [{{user: b, pass: p}}], imports [{import}] }} }}"
+        )
+    };
+    let mut server = configured(&text("", ""));
+    let (mut a, mut b) = (raw(&server, "a", "p"), raw(&server, "b", "p"));
+    b.send("SUB from.a.news 1\r\n");
+    b.sync();
+    a.send("SUB ask 1\r\n");
+    a.sync();
+    let imports = "{stream: {account: A, subject: news}, prefix: from.a}, \
+                   {service: {account: A, subject: ask}, to: please}";
+    reloaded(&mut server, &text("{stream: news}, {service: ask}", imports)).await;
+    a.sync();
+    b.sync();
+    a.send("PUB news 2\r\nhi\r\n");
+    b.expect(&["MSG from.a.news 1 2", "hi"]);
+    b.send("SUB inbox 2\r\nPUB please inbox 1\r\n?\r\n");
+    let request = a.line();
+    let reply = request.split(' ').nth(3).unwrap().to_owned();
+    assert!(request.starts_with("MSG ask 1 ") && request.ends_with(" 1"), "{request}");
+    a.expect(&["?"]);
+    a.send(&format!("PUB {reply} 1\r\n!\r\n"));
+    b.expect(&["MSG inbox 2 1", "!"]);
+    // And taken away again.
+    reloaded(&mut server, &text("", "")).await;
+    a.sync();
+    b.sync();
+    a.send("PUB news 2\r\nhi\r\n");
+    a.sync();
+    b.send("PUB please 1\r\n?\r\n");
+    b.sync();
+    a.sync();
+}
+
+/// Runs `gust config diff`: exit code, standard output, standard error.
+fn diff(args: &[&str]) -> (i32, String, String) {
+    let run = Command::new(binary()).args(["config", "diff"]).args(args).output().unwrap();
+    (run.status.code().unwrap(), text(&run.stdout), text(&run.stderr))
+}
+
+#[tokio::test]
+async fn config_diff_says_beforehand_what_a_reload_would_do() {
+    let system = "accounts { $SYS { users [{user: sys, pass: p}] } }\n";
+    let mut server = configured(system);
+    let dir = server.dir().to_owned();
+    let file = |name: &str, more: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, format!("{system}{more}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (old, live) = (file("old", ""), file("live", "max_payload: 100"));
+    let (restart, broken) =
+        (file("restart", "max_subs: 5\nmax_payload: 100"), file("broken", "a ["));
+    assert_eq!(diff(&[&old, &old]), (0, "Nothing changes.\n".to_owned(), String::new()));
+    let applied = "Applied by a reload, without a restart:\n  max_payload: 1048576 -> 100\n";
+    assert_eq!(diff(&[&old, &live]), (0, applied.to_owned(), String::new()));
+    let refused = "Needs a restart; a reload would refuse all of the changes:\n  \
+                   max_subscriptions: 0 -> 5\n";
+    assert_eq!(diff(&[&old, &restart]), (1, format!("{applied}{refused}"), String::new()));
+    // A flag wins over both files, so the port does not differ.
+    let port = file("port", "port: 5");
+    assert_eq!(diff(&[&old, &port]).0, 1);
+    assert_eq!(diff(&["-p", "7", &old, &port]).0, 0);
+    let (code, out, err) = diff(&[&old, &broken]);
+    assert!(code == 2 && out.is_empty() && err.contains("broken: Parse error"), "{err}");
+    assert_eq!(diff(&[&old]).0, 2);
+
+    // A server says the same about the file it would read now, and does nothing.
+    server.write_config(&format!("{system}max_subs: 5\nmax_payload: 100")).unwrap();
+    let url = server.url.replace("nats://", "nats://sys:p@");
+    assert_eq!(diff(&["--server", &url]), (1, format!("{applied}{refused}"), String::new()));
+    let (_, json, _) = diff(&["--json", "--server", &url]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["changes"][0]["option"], "MaxSubs");
+    let wrong = server.url.replace("nats://", "nats://sys:wrong@");
+    let (code, _, err) = diff(&["--server", &wrong]);
+    assert!(code == 2 && err.contains("Authorization Violation"), "{err}");
+    assert!(outcomes(&server).is_empty());
+    assert_eq!(doc(&server, "/varz")["max_payload"], 1_048_576);
+}
