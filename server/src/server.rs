@@ -1,6 +1,7 @@
 //! The server: what all shards share, and how it starts and stops.
 
 use crate::account::{AccountState, Accounts};
+use crate::callout::Callouts;
 use crate::client::session::Session;
 use crate::client::{Client, signal};
 use crate::client_registry::Registry;
@@ -55,6 +56,8 @@ pub struct Server {
     pub accounts: Accounts,
     /// Totals.
     pub stats: Stats,
+    /// Questions to auth services.
+    pub callouts: Callouts,
     /// Password checks that wait for a worker.
     pub passwords: Passwords,
     /// Connections.
@@ -169,6 +172,7 @@ impl Server {
             rules: ArcSwap::from_pointee(rules),
             accounts,
             stats: Stats::default(),
+            callouts: Callouts::default(),
             // Half of the cores: the other half keeps serving.
             passwords: Passwords::new(shards / 2),
             jetstream: std::sync::OnceLock::new(),

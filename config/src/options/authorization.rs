@@ -46,7 +46,7 @@ pub struct AuthCallout {
     pub auth_users: Vec<String>,
     /// Public curve key for sealed requests, or empty.
     pub xkey: String,
-    /// Accounts users may be placed in; empty: all.
+    /// Accounts whose users are asked about; empty: all.
     pub allowed_accounts: Vec<String>,
 }
 

@@ -12,7 +12,6 @@ impl Options {
             ("gateway", self.gateway.listen.is_set()),
             ("leafnodes", self.leafnodes.listen.is_set() || !self.leafnodes.remotes.is_empty()),
             ("mqtt", self.mqtt.listen.is_set()),
-            ("auth_callout", self.authorization.auth_callout.is_some()),
             ("ocsp", self.ocsp.as_ref().is_some_and(|o| o.mode != OcspMode::Never)),
             ("ocsp_cache", self.ocsp_cache.is_some()),
             ("prof_port", self.profile_port != 0),

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::system::{connect, conns, disconnect};
 use gust_account::operator::JwtRefusal;
-use gust_account::{AuthDecision, Identity, Login, RefusalReason};
+use gust_account::{AuthDecision, Identity, Login, Refusal, RefusalReason};
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
 use std::sync::Arc;
@@ -92,23 +92,26 @@ impl Session {
                 self.presented = None;
                 return self.accepted(identity);
             }
-            AuthDecision::Refuse(refusal) => {
-                let reason = match refusal.reason {
-                    RefusalReason::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
-                    RefusalReason::ProxyRequired(_) => CloseReason::ProxyRequired,
-                    _ => CloseReason::AuthenticationFailure,
-                };
-                self.count_refusal(&refusal.reason);
-                let why = refusal.reason.to_string();
-                let account = refusal.account.as_deref();
-                return Some(Stop::Close(self.refused_as(&why, reason, account)));
-            }
+            AuthDecision::Refuse(refusal) => return Some(self.refuse(&refusal)),
             AuthDecision::CheckPassword { hash, candidate, then, otherwise } => {
                 PendingLogin::Password(Box::new(PasswordCheck { hash, candidate, then, otherwise }))
             }
             AuthDecision::FetchAccount { id } => PendingLogin::FetchAccount { id },
+            AuthDecision::Callout(question) => PendingLogin::Callout(question),
         };
         Some(Stop::Login(Box::new(pending)))
+    }
+
+    /// Refuses the login for this reason.
+    pub fn refuse(&mut self, refusal: &Refusal) -> Stop {
+        let reason = match refusal.reason {
+            RefusalReason::ProxyNotTrusted => CloseReason::ProxyNotTrusted,
+            RefusalReason::ProxyRequired(_) => CloseReason::ProxyRequired,
+            _ => CloseReason::AuthenticationFailure,
+        };
+        self.count_refusal(&refusal.reason);
+        let (why, account) = (refusal.reason.to_string(), refusal.account.as_deref());
+        Stop::Close(self.refused_as(&why, reason, account))
     }
 
     fn refuse_options(&mut self, connect: &Connect) -> Option<Stop> {

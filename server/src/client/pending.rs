@@ -4,8 +4,9 @@
 use super::session::{Session, Stop};
 use crate::connection::reason::CloseReason;
 use crate::resolver::in_force;
-use gust_account::AuthDecision;
+use gust_account::callout::CalloutQuestion;
 use gust_account::decision::Secret;
+use gust_account::{AuthDecision, RefusalReason};
 use gust_wire::client::ErrText;
 use std::time::Duration;
 
@@ -18,6 +19,28 @@ pub enum PendingLogin {
         /// Public account key.
         id: String,
     },
+    /// An auth service must be asked.
+    Callout(Box<CalloutQuestion>),
+}
+
+/// Why waiting for a login's question came to nothing.
+pub enum Asked {
+    /// The connection ends: nobody wants to know any more.
+    Closed(CloseReason),
+    /// It is refused.
+    Refused(RefusalReason),
+}
+
+impl From<CloseReason> for Asked {
+    fn from(reason: CloseReason) -> Self {
+        Asked::Closed(reason)
+    }
+}
+
+impl<T: Into<RefusalReason>> From<T> for Asked {
+    fn from(reason: T) -> Self {
+        Asked::Refused(reason.into())
+    }
 }
 
 /// A bcrypt comparison to be made on a worker.
@@ -38,6 +61,7 @@ impl Session {
         loop {
             let stop = match pending {
                 PendingLogin::Password(check) => self.check_password(*check).await,
+                PendingLogin::Callout(question) => self.ask_service(&question).await,
                 PendingLogin::FetchAccount { id } => self.fetch_account(&id).await,
             };
             match stop {
@@ -100,7 +124,7 @@ impl Session {
 
     /// Waits for something a login needs, `None` when the time is up. An error if
     /// the connection ends before: then nobody needs it any more.
-    async fn wait_for<T>(
+    pub async fn wait_for<T>(
         &self,
         what: impl Future<Output = T>,
         time: Duration,

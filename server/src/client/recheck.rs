@@ -14,14 +14,14 @@ impl Session {
     pub fn recheck(&mut self) -> Result<(), CloseReason> {
         self.ping_within(self.ping_interval());
         let Some(identity) = &self.identity else { return Ok(()) };
+        let rules = self.shard.server.rules.load_full();
         if let Some(proxy) = &identity.proxy
-            && !self.shard.server.options.load().proxies.iter().any(|key| **key == **proxy)
+            && !rules.trusts_proxy(proxy)
         {
             let reason = format!("proxy {proxy} is no longer trusted");
             self.close_with(&CloseWith::refused(reason));
             return Err(CloseReason::ProxyNotTrusted);
         }
-        let rules = self.shard.server.rules.load_full();
         match rules.recheck(identity, self.client.kind(), clock::now()) {
             Recheck::Close(how) => {
                 self.close_with(&how);

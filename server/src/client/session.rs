@@ -21,6 +21,7 @@ use gust_interest::MatchCache;
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
 use hashbrown::HashMap;
+use rustls::pki_types::CertificateDer;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -307,6 +308,11 @@ impl Session {
                 Some(Stop::Login(pending)) => self.settle(*pending).await?,
             }
         }
+    }
+
+    /// The certificates of the peer in DER, its own first.
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.inbound.peer_certificates()
     }
 
     /// Resolves when the peer has closed its side, which nobody would notice while

@@ -30,6 +30,7 @@
 use super::reason::CloseReason;
 use crate::tls::Tls;
 use bytes::{Bytes, BytesMut};
+use rustls::pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -167,6 +168,12 @@ impl Codec {
     /// Whether there is a framing.
     pub fn is_framed(&self) -> bool {
         self.framing.is_some()
+    }
+
+    /// What the peer presented in its TLS handshake, its own certificate first.
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        let chain = self.tls.as_ref().and_then(|tls| tls.state().peer_certificates());
+        chain.unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect()
     }
 
     /// Whether there is TLS.

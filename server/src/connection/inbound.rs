@@ -6,6 +6,7 @@ use super::reason::CloseReason;
 use crate::tls::session::MAX_REST;
 use bytes::{BufMut, BytesMut};
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -85,6 +86,11 @@ impl Inbound {
     /// Resolves when the socket takes bytes.
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
+    }
+
+    /// The certificates of the peer in DER, its own first.
+    pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.codec.as_ref().map(|codec| codec.lock().peer_certificates()).unwrap_or_default()
     }
 
     /// The socket.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod callout;
 mod claims;
 mod command_line;
 mod common;

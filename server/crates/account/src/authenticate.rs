@@ -20,10 +20,15 @@ impl AccountSet {
             Err(reason) => return refuse(reason),
         };
         let login = Login { via_trusted_proxy: proxy.is_some(), ..*login };
-        let mut decision = match self.decide(&login) {
-            Ok(decision) => decision,
-            Err(reason) => self.refuse_slowly(reason, &login),
+        let decided = self.decide(&login);
+        let mut decision = if let Some(callout) = &self.callout {
+            self.delegate(callout, decided, &login)
+        } else if let Some(trust) = &self.trust {
+            self.delegate_token(trust, decided, &login)
+        } else {
+            decided.unwrap_or_else(|reason| self.refuse_slowly(reason, &login))
         };
+        decision.each_identity(&mut |identity| self.guarded(identity));
         if let Some(proxy) = proxy {
             came_through(&mut decision, &proxy);
         }
@@ -32,7 +37,7 @@ impl AccountSet {
 
     /// A refusal that takes as long as a wrong password: where hashes are in use
     /// the time must not tell which names exist.
-    fn refuse_slowly(&self, reason: RefusalReason, login: &Login<'_>) -> AuthDecision {
+    pub(crate) fn refuse_slowly(&self, reason: RefusalReason, login: &Login<'_>) -> AuthDecision {
         match &self.dummy_hash {
             Some(hash) if !login.user.is_empty() => AuthDecision::CheckPassword {
                 hash: hash.clone(),

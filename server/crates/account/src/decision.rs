@@ -1,6 +1,7 @@
 //! What comes of a login.
 
 use crate::account::{Account, User};
+use crate::callout::{CalloutQuestion, CalloutRefusal};
 use crate::jwt::UserClaims;
 use crate::operator::JwtRefusal;
 use crate::permissions::Permissions;
@@ -34,6 +35,24 @@ pub enum AuthDecision {
         /// Public account key.
         id: String,
     },
+    /// Ask an auth service and follow its answer.
+    Callout(Box<CalloutQuestion>),
+}
+
+impl AuthDecision {
+    /// Everybody whom the decision may let in.
+    pub(crate) fn each_identity(&mut self, change: &mut dyn FnMut(&mut Identity)) {
+        match self {
+            AuthDecision::Accept(identity) => change(identity),
+            AuthDecision::CheckPassword { then, otherwise, .. } => {
+                then.each_identity(change);
+                otherwise.each_identity(change);
+            }
+            AuthDecision::Refuse(_)
+            | AuthDecision::FetchAccount { .. }
+            | AuthDecision::Callout(_) => {}
+        }
+    }
 }
 
 /// Who a connection is.
@@ -217,6 +236,9 @@ pub enum RefusalReason {
     /// `proxy_sig` is no signature of the nonce by a trusted proxy.
     #[error("the proxy's signature is by none of the keys in proxies.trusted; add the proxy's key")]
     ProxyNotTrusted,
+    /// An auth service did not let it in.
+    #[error(transparent)]
+    Callout(Box<CalloutRefusal>),
     /// A token does not let it in.
     #[error(transparent)]
     Jwt(Box<JwtRefusal>),
@@ -225,6 +247,12 @@ pub enum RefusalReason {
 impl From<JwtRefusal> for RefusalReason {
     fn from(refusal: JwtRefusal) -> Self {
         RefusalReason::Jwt(Box::new(refusal))
+    }
+}
+
+impl From<CalloutRefusal> for RefusalReason {
+    fn from(refusal: CalloutRefusal) -> Self {
+        RefusalReason::Callout(Box::new(refusal))
     }
 }
 

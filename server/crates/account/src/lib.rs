@@ -8,6 +8,7 @@ pub mod account;
 mod authenticate;
 #[cfg(test)]
 mod authenticate_test;
+pub mod callout;
 pub mod certificate;
 pub mod decision;
 pub mod dn;

@@ -29,12 +29,13 @@ impl AccountSet {
 
 /// Notes the proxy in everybody whom the decision may let in.
 pub(crate) fn came_through(decision: &mut AuthDecision, proxy: &Arc<str>) {
-    match decision {
-        AuthDecision::Accept(identity) => identity.proxy = Some(proxy.clone()),
-        AuthDecision::CheckPassword { then, otherwise, .. } => {
-            came_through(then, proxy);
-            came_through(otherwise, proxy);
-        }
-        AuthDecision::Refuse(_) | AuthDecision::FetchAccount { .. } => {}
+    decision.each_identity(&mut |identity| identity.proxy = Some(proxy.clone()));
+    if let AuthDecision::Callout(question) = decision {
+        question.proxy = Some(proxy.clone());
+    }
+    if let AuthDecision::CheckPassword { otherwise, .. } = decision
+        && let AuthDecision::Callout(question) = &mut **otherwise
+    {
+        question.proxy = Some(proxy.clone());
     }
 }

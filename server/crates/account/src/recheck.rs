@@ -64,6 +64,7 @@ impl AccountSet {
         match verdict {
             Ok(mut identity) => {
                 identity.proxy.clone_from(&who.proxy);
+                self.guarded(&mut identity);
                 Recheck::Keep(identity)
             }
             Err(close) => Recheck::Close(close),

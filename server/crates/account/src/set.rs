@@ -1,6 +1,7 @@
 //! All accounts and users of a configuration, as one snapshot.
 
 use crate::account::{Account, User};
+use crate::callout::Callout;
 use crate::decision::Secret;
 use crate::dn::DistinguishedName;
 use crate::exchange::{Exchange, ExchangeError, Party};
@@ -48,6 +49,10 @@ pub struct AccountSet {
     pub(crate) dummy_hash: Option<Secret>,
     /// Logins are decided by tokens.
     pub(crate) trust: Option<Arc<Trust>>,
+    /// Logins are decided by a service.
+    pub(crate) callout: Option<Callout>,
+    /// Some account's token names such a service, or did.
+    pub(crate) has_services: bool,
 }
 
 /// What a listener accepts besides the tables of users.
@@ -113,9 +118,9 @@ pub enum AccountError {
     /// Exports and imports that do not fit together.
     #[error("{}", lines(.0))]
     Exchange(Vec<ExchangeError>),
-    /// Logins decided by JWTs or a service: refused rather than let in unchecked.
-    #[error("{0} is not supported by this version; remove it to start")]
-    Unsupported(&'static str),
+    /// The account of an auth service does not exist: nobody could log in.
+    #[error("auth_callout: account {0:?} is not defined; add it to accounts, or name another")]
+    CalloutAccount(String),
 }
 
 impl AccountSet {
@@ -123,10 +128,9 @@ impl AccountSet {
     pub fn from_options(options: &Options) -> Result<AccountSet, AccountError> {
         let trust = options.is_operator_mode().then(|| Trust::new(options)).transpose()?;
         let auth = &options.authorization;
-        if auth.auth_callout.is_some() {
-            return Err(AccountError::Unsupported("auth_callout"));
-        }
         let accounts = accounts(options)?;
+        let callout = auth.auth_callout.as_ref();
+        let callout = callout.map(|c| Callout::new(c, options, &accounts)).transpose()?;
         let exchange = exchange(&accounts, options.system_account_name().is_some());
         if !exchange.errors().is_empty() {
             return Err(AccountError::Exchange(exchange.errors().to_vec()));
@@ -195,6 +199,8 @@ impl AccountSet {
             proxies: options.proxies.iter().map(|key| key.as_str().into()).collect(),
             dummy_hash,
             trust: trust.map(Arc::new),
+            callout,
+            has_services: false,
             accounts,
         })
     }
@@ -205,6 +211,9 @@ impl AccountSet {
         if account.is_system {
             self.system = Some(account.clone());
         }
+        let token = account.token.as_ref();
+        self.has_services |=
+            token.is_some_and(|token| !token.claims.nats.authorization.auth_users.is_empty());
         self.accounts.insert(account.name.clone(), account)
     }
 

@@ -144,7 +144,7 @@ fn is_foreign(reason: &RefusalReason) -> bool {
 
 /// The token that was presented, or the default one if what was presented is no
 /// user's token.
-fn presented<'a>(
+pub(super) fn presented<'a>(
     trust: &'a Trust,
     login: &Login<'a>,
 ) -> Result<(UserClaims, &'a str), RefusalReason> {
@@ -264,7 +264,12 @@ fn compile(
         .map_err(|cause| JwtRefusal::Permissions { user: user(), cause })
 }
 
-fn facts(claims: UserClaims, account: &str, bearer: bool, login: &Login<'_>) -> TokenFacts {
+pub(super) fn facts(
+    claims: UserClaims,
+    account: &str,
+    bearer: bool,
+    login: &Login<'_>,
+) -> TokenFacts {
     TokenFacts {
         subject: claims.subject.clone(),
         issuer_key: claims.issuer.clone(),

@@ -6,6 +6,9 @@
 
 mod account;
 mod activation;
+mod callout;
+#[cfg(test)]
+mod callout_test;
 pub mod conditions;
 mod holder;
 mod login;
@@ -17,6 +20,7 @@ mod set;
 mod template;
 mod trust;
 
+pub(crate) use account::permissions;
 pub use account::{AccountToken, AccountTokenError};
 pub use holder::{Holder, NoHolder};
 pub use refusal::JwtRefusal;

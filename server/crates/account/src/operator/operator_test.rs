@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// 2024-05-01T12:00:00Z
-const NOW: i64 = 1_714_564_800;
-const SECOND: i64 = 1_000_000_000;
-const NONCE: &str = "a nonce";
+pub(super) const NOW: i64 = 1_714_564_800;
+pub(super) const SECOND: i64 = 1_000_000_000;
+pub(super) const NONCE: &str = "a nonce";
 
 /// A key pair for each name, always the same.
-fn key(kind: KeyKind, name: &str) -> KeyPair {
+pub(super) fn key(kind: KeyKind, name: &str) -> KeyPair {
     let mut seed = [kind.letter() as u8; 32];
     seed.iter_mut().zip(name.bytes()).for_each(|(s, b)| *s = b);
     KeyPair::from_random(kind, seed).unwrap()
@@ -27,11 +27,11 @@ fn operator(name: &str) -> KeyPair {
     key(KeyKind::Operator, name)
 }
 
-fn acc(name: &str) -> KeyPair {
+pub(super) fn acc(name: &str) -> KeyPair {
     key(KeyKind::Account, name)
 }
 
-fn usr(name: &str) -> KeyPair {
+pub(super) fn usr(name: &str) -> KeyPair {
     key(KeyKind::User, name)
 }
 
@@ -61,7 +61,7 @@ fn account_token(name: &str, nats: Value, signer: &KeyPair) -> String {
 }
 
 /// A user without limits of its own.
-fn user_claims(name: &str, mut nats: Value) -> UserClaims {
+pub(super) fn user_claims(name: &str, mut nats: Value) -> UserClaims {
     for limit in ["subs", "data", "payload"] {
         if nats.get(limit).is_none() {
             nats[limit] = (-1).into();
@@ -70,7 +70,7 @@ fn user_claims(name: &str, mut nats: Value) -> UserClaims {
     claims(&usr(name), name, nats)
 }
 
-fn user_token(name: &str, nats: Value, signer: &KeyPair) -> String {
+pub(super) fn user_token(name: &str, nats: Value, signer: &KeyPair) -> String {
     sign(&user_claims(name, nats), signer).unwrap()
 }
 
@@ -88,7 +88,7 @@ fn options(change: impl FnOnce(&mut Options)) -> Options {
 }
 
 /// A world with these accounts.
-fn world(accounts: &[(&str, Value)]) -> AccountSet {
+pub(super) fn world(accounts: &[(&str, Value)]) -> AccountSet {
     let options = options(|o| {
         for (name, nats) in accounts {
             let token = account_token(name, nats.clone(), &operator("O"));
@@ -106,7 +106,7 @@ fn build(options: &Options) -> AccountSet {
     built.rules
 }
 
-fn sig(name: &str) -> String {
+pub(super) fn sig(name: &str) -> String {
     BASE64URL_NOPAD.encode(&usr(name).sign(NONCE.as_bytes()))
 }
 

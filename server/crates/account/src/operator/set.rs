@@ -31,6 +31,10 @@ impl AccountSet {
         zone: TimeZone,
     ) -> Result<Built, AccountError> {
         let mut rules = AccountSet::from_options(options)?;
+        if let Some(callout) = &mut rules.callout {
+            callout.zone = zone;
+            return Ok(Built { rules, warnings: Vec::new() });
+        }
         let Some(trust) = &mut rules.trust else {
             return Ok(Built { rules, warnings: Vec::new() });
         };
