@@ -55,7 +55,7 @@ impl Session {
 
     async fn ask(&self, question: &CalloutQuestion) -> Result<Answered, Asked> {
         let server = self.shard.server.clone();
-        let time = Duration::from_nanos(server.auth_timeout() as u64);
+        let time = Duration::from_nanos(server.auth_timeout(self.client.kind()) as u64);
         let end = Instant::now() + time;
         let place = self.wait_for(server.callouts.0.acquire(), time).await?;
         let _place = place.ok_or(CalloutRefusal::Full(MAX_IN_FLIGHT))?;

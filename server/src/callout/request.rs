@@ -30,7 +30,7 @@ pub fn make(
         audience: REQUEST_AUDIENCE.to_owned(),
         issued_at: now / SECOND,
         // Rounded up: a timeout below a second is not over before it began.
-        expires: (now + server.auth_timeout() + SECOND - 1) / SECOND,
+        expires: (now + server.auth_timeout(session.client.kind()) + SECOND - 1) / SECOND,
         nats: AuthorizationRequest {
             server_id: server_id(session, sealed),
             user_nkey: user_nkey.to_owned(),
