@@ -32,4 +32,5 @@ pub mod stats;
 pub mod subscription;
 pub mod system;
 pub mod tls;
+pub mod trace;
 pub mod websocket;

@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::shard::mailbox::{Mail, StreamCall, StreamMail};
 use crate::stats::add;
 use crate::subscription::{Subscription, Take, Target};
+use crate::trace::Trace;
 use bytes::Bytes;
 use gust_interest::MatchResult;
 use gust_wire::client::{Digits, encode};
@@ -37,6 +38,8 @@ pub struct Message<'a> {
     pub to: &'a [u8],
     /// The service import it came through last, if any.
     pub via: Option<&'a Via<'a>>,
+    /// Where what happens to it is written down, if it is traced.
+    pub trace: Option<&'a Arc<Trace>>,
 }
 
 impl<'a> Message<'a> {
@@ -51,6 +54,7 @@ impl<'a> Message<'a> {
             owner: None,
             to: subject,
             via: None,
+            trace: None,
         }
     }
 
@@ -181,7 +185,25 @@ impl Shard {
     }
 
     /// Hands `m` to one subscription; false if it did not take it.
+    #[inline]
     pub fn deliver(
+        &self,
+        account: &Arc<AccountState>,
+        sub: &Arc<Subscription>,
+        m: &Message<'_>,
+        origin: Origin<'_>,
+        routed: &mut Routed,
+    ) -> bool {
+        match m.trace {
+            None => self.hand_over(account, sub, m, origin, routed),
+            Some(trace) => {
+                crate::trace::delivery::deliver(self, trace, account, sub, m, origin, routed)
+            }
+        }
+    }
+
+    /// As [`Shard::deliver`], not told to a trace.
+    pub fn hand_over(
         &self,
         account: &Arc<AccountState>,
         sub: &Arc<Subscription>,

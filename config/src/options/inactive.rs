@@ -19,7 +19,6 @@ impl Options {
             ("syslog", self.log.syslog || !self.log.remote_syslog.is_empty()),
             ("feature_flags", !self.feature_flags.is_empty()),
             ("default_js_domain", !self.default_js_domain.is_empty()),
-            ("msg_trace", self.accounts.iter().any(|a| a.message_trace.is_some())),
             ("jetstream.tpm", self.jetstream.tpm.is_some()),
             ("jetstream.key", !self.jetstream.key.is_empty()),
         ];

@@ -6,6 +6,9 @@ use crate::client::Client;
 use crate::clock;
 use crate::route::{Message, Origin};
 use crate::stats::add;
+use crate::trace::Trace;
+use crate::trace::event::Happened;
+use crate::trace::ingress::Tracing;
 use bytes::Bytes;
 use gust_account::{Permissions, ResponseGrants};
 use gust_subject::Mapped;
@@ -68,6 +71,28 @@ impl Session {
         if self.pedantic && !gust_subject::valid_publish(op.subject) {
             self.send(|out| ErrText::InvalidPublishSubject.put_line(out));
         }
+        let trace = if op.headers.is_empty() {
+            None
+        } else {
+            match self.trace(op, account) {
+                Tracing::No => None,
+                Tracing::Yes(trace) => Some(trace),
+                Tracing::Drop => return,
+            }
+        };
+        self.publish_traced(op, chunk, account, trace.as_ref());
+        if let Some(trace) = trace {
+            trace.end();
+        }
+    }
+
+    fn publish_traced(
+        &mut self,
+        op: &PubOp<'_>,
+        chunk: &Bytes,
+        account: &Arc<AccountState>,
+        trace: Option<&Arc<Trace>>,
+    ) {
         let mapped = match self.out_of_domain(op.subject) {
             Some(plain) => Mapped::To(plain.into()),
             None => self.mapped(op.subject),
@@ -77,7 +102,14 @@ impl Session {
             Mapped::To(s) => s,
             Mapped::Lost => return,
         };
+        if let (Some(trace), Mapped::To(to)) = (trace, &mapped) {
+            trace.add(Happened::Mapped { to: String::from_utf8_lossy(to).into_owned() });
+        }
         if !self.allowed(subject, op.reply) {
+            if let Some(trace) = trace {
+                let subject = String::from_utf8_lossy(subject);
+                trace.refused(format!("Permissions Violation for Publish to {subject:?}"));
+            }
             return;
         }
         if self.verbose {
@@ -92,6 +124,7 @@ impl Session {
             owner: Some(chunk),
             to: subject,
             via: None,
+            trace,
         };
         // Acks and inbox replies use each subject once: caching them would only
         // push out what is worth keeping.

@@ -252,6 +252,12 @@ pub fn answer(
     let token = m.to.get(PREFIX..PREFIX + 6).and_then(|t| Token::try_from(t).ok());
     let Some(token) = token else { return };
     let Some((mut entry, only)) = take(open, &token) else { return };
+    if let Some(told) = m.trace {
+        told.service_import(&entry.to, m.to, &entry.reply);
+        if told.only {
+            return;
+        }
+    }
     if entry.link.revoked.load(Relaxed) || m.via.is_some_and(Via::is_too_long) {
         cancel(shard, account, &token);
         return;
@@ -271,6 +277,8 @@ pub fn answer(
         to: &entry.reply,
         reply: back.as_ref().map_or(m.reply, |b| &b.subject),
         via: Some(&via),
+        // Its requester's account does not let the responder look in.
+        trace: None,
         ..*m
     };
     let done = shard.route_to(&entry.to, &crossed, origin);

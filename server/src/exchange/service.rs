@@ -145,10 +145,21 @@ pub fn request(
         Mapped::To(subject) => subject,
         Mapped::Lost => return false,
     };
+    // What happens there is told only if the export allows it.
+    let trace = m.trace.filter(|_| import.export.allow_trace);
+    if let Some(told) = m.trace {
+        told.service_import(&link.exporter, m.to, to);
+        if told.only && trace.is_none() {
+            return false;
+        }
+    }
     let share = m.via.map_or(import.share, |v| v.share);
     let info = who_asks(shard, link, importer, m, origin, share);
     let Ok(json) = serde_json::to_vec(&info) else { return false };
-    let headers = Headers::new(m.headers).set(HEADER, &json);
+    let mut headers = Headers::new(m.headers).set(HEADER, &json);
+    if m.trace.is_some() && trace.is_none() {
+        headers = Headers::new(&headers).set(crate::trace::DEST, crate::trace::DISABLED);
+    }
     // Acknowledgements keep their reply: it is published to, not answered.
     let answered = !m.reply.is_empty() && !m.reply.starts_with(b"$JS.ACK.");
     let measured = latency::begin(shard, link, importer, m, origin);
@@ -176,11 +187,13 @@ pub fn request(
         headers: &headers,
         size_text: (b"", b""),
         via: Some(&via),
+        trace,
         ..*m
     };
     let done = shard.route_to(&link.exporter, &crossed, origin);
     routed.fullest = routed.fullest.max(done.fullest);
-    if done.delivered == 0
+    let told_only = trace.is_some_and(|t| t.only);
+    if (done.delivered == 0 || told_only)
         && let Some(awaited) = awaited
     {
         responses::cancel(shard, &link.exporter, &awaited.token);

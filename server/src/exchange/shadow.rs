@@ -55,6 +55,18 @@ struct Placed {
     sub: Arc<Subscription>,
 }
 
+impl Shadow {
+    /// The importing account, and the import.
+    pub fn parts(&self) -> (&Arc<AccountState>, &StreamImport) {
+        (&self.account, &self.import)
+    }
+
+    /// The subscription it stands for.
+    pub fn original(&self) -> &Arc<Subscription> {
+        &self.original
+    }
+}
+
 impl Streams {
     /// Whether the account imports any stream.
     pub fn is_active(&self) -> bool {
@@ -75,10 +87,15 @@ pub fn deliver(
         return false;
     }
     let to = shadow.import.here(m.to);
-    // JetStream delivers under the stored subject, whatever leads to the receiver.
-    let subject = if m.subject == m.to { &*to } else { m.subject };
-    let m = Message { subject, to: &to, ..*m };
+    let m = renamed(m, &to);
     shard.deliver(&shadow.account, &shadow.original, &m, origin, routed)
+}
+
+/// The message with `to` as the subject that leads to its receivers. JetStream
+/// delivers under the stored subject, whatever that is.
+pub fn renamed<'a>(m: &Message<'a>, to: &'a [u8]) -> Message<'a> {
+    let subject = if m.subject == m.to { to } else { m.subject };
+    Message { subject, to, ..*m }
 }
 
 /// Sets the stream imports of `account`.

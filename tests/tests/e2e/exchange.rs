@@ -4,6 +4,7 @@ mod jetstream;
 mod latency;
 
 use crate::common::{Raw, configured, doc, login, next, next_text, sync, text, until, within};
+use crate::reload::reloaded;
 use async_nats::{Client, HeaderMap, RequestErrorKind};
 use futures_util::StreamExt;
 use gust_tests::process::Server;
@@ -380,6 +381,61 @@ fn an_import_without_an_export_is_refused_by_name() {
     let want = "Error adding service import \"x\": service import not authorized (account \"B\" \
                 imports from account \"A\")";
     assert!(error.contains(want), "{error}");
+}
+
+#[tokio::test]
+async fn imports_come_and_go_with_a_reload() {
+    let text = |imports: &str| {
+        format!(
+            r#"accounts {{
+              A: {{users: [{{user: a, password: a}}], exports: [{{stream: "feed.>"}}, {{service: "one"}}]}}
+              B: {{users: [{{user: b, password: b}}], imports: [{imports}]}}
+            }}"#
+        )
+    };
+    const BOTH: &str =
+        r#"{stream: {account: A, subject: "feed.>"}}, {service: {account: A, subject: one}}"#;
+    let mut server = configured(&text(BOTH));
+    let (a, b) = (login(&server, "a", "a").await, login(&server, "b", "b").await);
+    let mut feed = b.subscribe("feed.x").await.unwrap();
+    let mut inbox = b.subscribe("own.inbox").await.unwrap();
+    let mut service = a.subscribe("one").await.unwrap();
+    sync(&a).await;
+    sync(&b).await;
+    a.publish("feed.x", "1".into()).await.unwrap();
+    assert_eq!(next_text(&mut feed).await, "1");
+    b.publish_with_reply("one", "own.inbox", "".into()).await.unwrap();
+    let reply = next(&mut service).await.reply.unwrap();
+
+    reloaded(&mut server, &text("")).await;
+    a.publish("feed.x", "2".into()).await.unwrap();
+    a.publish(reply, "late".into()).await.unwrap();
+    assert_eq!(received(&mut feed, &b, &[&a]).await, []);
+    assert_eq!(there(&mut inbox), [], "an answer on its way stops with its import");
+    let e = within(b.request("one", "".into())).await.unwrap_err();
+    assert_eq!(e.kind(), RequestErrorKind::NoResponders);
+
+    reloaded(&mut server, &text(&BOTH.replace("}}, {service", "}, prefix: other}, {service")))
+        .await;
+    let mut other = b.subscribe("other.feed.x").await.unwrap();
+    sync(&b).await;
+    a.publish("feed.x", "3".into()).await.unwrap();
+    assert_eq!(next(&mut other).await.subject.as_str(), "other.feed.x");
+    assert_eq!(there(&mut feed), []);
+
+    reloaded(&mut server, &text(BOTH)).await;
+    a.publish("feed.x", "4".into()).await.unwrap();
+    assert_eq!(next_text(&mut feed).await, "4");
+    b.publish("one", "again".into()).await.unwrap();
+    assert_eq!(next_text(&mut service).await, "again");
+    assert_eq!(there(&mut other), []);
+
+    // A reload with an import that no export covers changes nothing.
+    let wrong = text(r#"{stream: {account: A, subject: "else"}}"#);
+    let said = crate::reload::reload(&mut server, &wrong).await;
+    assert!(said.contains("stream import not authorized"), "{said}");
+    a.publish("feed.x", "5".into()).await.unwrap();
+    assert_eq!(next_text(&mut feed).await, "5");
 }
 
 #[tokio::test]

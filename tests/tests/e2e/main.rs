@@ -31,5 +31,6 @@ mod system;
 mod system_tokens;
 mod tls;
 mod tokens;
+mod trace;
 mod web;
 mod websocket;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 
 /// Reloads by signal and waits for the outcome: the line that says so.
-async fn reload(server: &mut Server, config: &str) -> String {
+pub async fn reload(server: &mut Server, config: &str) -> String {
     server.write_config(config).unwrap();
     let before = outcomes(server).len();
     let sent = Command::new("kill").args(["-HUP", &server.pid().to_string()]).status().unwrap();
@@ -29,7 +29,7 @@ fn outcomes(server: &Server) -> Vec<String> {
 }
 
 /// As [`reload`] for one that has to work.
-async fn reloaded(server: &mut Server, config: &str) {
+pub async fn reloaded(server: &mut Server, config: &str) {
     let said = reload(server, config).await;
     assert!(said.contains("[INF] Reloaded server configuration (sha256:"), "{said}");
 }
