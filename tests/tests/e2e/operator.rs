@@ -226,6 +226,16 @@ fn servers_that_cannot_run_say_why() {
 }
 
 #[tokio::test]
+async fn the_sample_starts() {
+    let server = configured(include_str!("../../../config/samples/operator-memory.conf"));
+    let varz = doc(&server, "/accountz");
+    assert_eq!(varz["accounts"].as_array().map(Vec::len), Some(3), "{varz}");
+    let mut raw = Raw::open(&server);
+    raw.send("CONNECT {}\r\nPING\r\n");
+    assert_eq!(raw.rest(), "-ERR 'Authorization Violation'\r\n");
+}
+
+#[tokio::test]
 async fn an_operator_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("op.jwt");

@@ -54,10 +54,10 @@ pub struct Claims<T> {
 }
 
 impl<T> Claims<T> {
-    /// Whether it has expired at `now` (Unix seconds).
+    /// Whether it has expired at `now` (Unix seconds). A time before 1970 has.
     #[must_use]
     pub fn is_expired(&self, now: i64) -> bool {
-        self.expires > 0 && now > self.expires
+        self.expires != 0 && now > self.expires
     }
 
     /// Whether it is not valid yet at `now` (Unix seconds).

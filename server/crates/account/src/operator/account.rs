@@ -7,7 +7,7 @@ use crate::permissions::{Permissions, PermissionsError};
 use gust_config::options::accounts::{AccountLimits, JetStreamAccountLimits, MessageTrace};
 use gust_config::options::permissions as config;
 use gust_subject::Mappings;
-use gust_subject::transform::{Destination, MappingError};
+use gust_subject::transform::Destination;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub struct AccountToken {
     pub(crate) signing_keys: BTreeMap<String, Option<Arc<Scope>>>,
     /// For users without permissions of their own.
     pub(crate) default_permissions: Option<SharedPermissions>,
+    /// What of the claims is not in force, and why: mappings that are none. Like
+    /// in nats-server the account lives on without them.
+    pub ignored: Vec<String>,
 }
 
 /// Permissions that are the same if they were written the same.
@@ -73,14 +76,6 @@ pub enum AccountTokenError {
         /// Who signed it.
         issuer: String,
     },
-    /// A mapping is none.
-    #[error("mapping of {source_subject:?}: {cause}")]
-    Mapping {
-        /// Its source.
-        source_subject: String,
-        /// What is wrong.
-        cause: MappingError,
-    },
     /// Its default permissions are none.
     #[error("default permissions: {0}")]
     Permissions(#[from] PermissionsError),
@@ -110,6 +105,7 @@ pub(super) fn account(
         dest: trace.destination.clone(),
         sampling: u8::try_from(trace.sampling).ok().filter(|n| *n > 0).unwrap_or(100),
     });
+    let (mappings, ignored) = mappings(nats);
     let default_permissions = permissions(&nats.default_permissions)
         .map(|written| Permissions::new(&written))
         .transpose()?
@@ -127,7 +123,7 @@ pub(super) fn account(
         nkey: claims.subject.clone(),
         is_system,
         limits,
-        mappings: mappings(nats)?,
+        mappings,
         jetstream: jetstream_of(&nats.limits, &tiers),
         cluster_traffic_owner: nats.cluster_traffic == jwt::ClusterTraffic::Owner,
         exports: nats.exports.iter().map(export).collect(),
@@ -137,14 +133,16 @@ pub(super) fn account(
             tiers,
             signing_keys,
             default_permissions,
+            ignored,
             jwt: token.into(),
             claims,
         })),
     })
 }
 
-fn mappings(nats: &jwt::AccountData) -> Result<Mappings, AccountTokenError> {
-    let mut mappings = Mappings::default();
+/// The mappings, and what is wrong with the others.
+fn mappings(nats: &jwt::AccountData) -> (Mappings, Vec<String>) {
+    let (mut mappings, mut wrong) = (Mappings::default(), Vec::new());
     for (source, destinations) in &nats.mappings {
         let destination = |d: &jwt::Mapping| Destination {
             subject: d.subject.as_bytes().to_vec(),
@@ -152,11 +150,11 @@ fn mappings(nats: &jwt::AccountData) -> Result<Mappings, AccountTokenError> {
             cluster: (!d.cluster.is_empty()).then(|| d.cluster.clone()),
         };
         let destinations: Vec<_> = destinations.iter().map(destination).collect();
-        mappings.add(source.as_bytes(), &destinations).map_err(|cause| {
-            AccountTokenError::Mapping { source_subject: source.clone(), cause }
-        })?;
+        if let Err(cause) = mappings.add(source.as_bytes(), &destinations) {
+            wrong.push(format!("mapping of {source:?} is not in force: {cause}"));
+        }
     }
-    Ok(mappings)
+    (mappings, wrong)
 }
 
 /// JetStream of the account: of its only tier that counts here, or of its limits.

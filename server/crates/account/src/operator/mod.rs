@@ -5,6 +5,8 @@
 //! (`AccountSet::with_account`) and decides each login by the user's token.
 
 mod account;
+#[cfg(test)]
+mod accounts_test;
 mod activation;
 mod callout;
 #[cfg(test)]

@@ -51,6 +51,10 @@ impl AccountSet {
         let (rules, refused) = rules.with_accounts(tokens, now);
         let complaint = |(id, why): (String, AccountTokenError)| format!("account {id}: {why}");
         let mut warnings: Vec<_> = refused.into_iter().map(complaint).collect();
+        for account in rules.accounts() {
+            let ignored = account.token.iter().flat_map(|token| &token.ignored);
+            warnings.extend(ignored.map(|text| format!("account {}: {text}", account.name)));
+        }
         warnings.extend(rules.exchange().errors().iter().map(ToString::to_string));
         let system = &options.system_account;
         let missing = rules.account(system).is_some_and(|a| a.token.is_none());

@@ -1,7 +1,9 @@
 //! Who is trusted: operators, their keys, and what their tokens say about this
 //! server.
 
-use crate::jwt::{ClaimsError, OperatorClaims, TokenError, decode_operator, decode_user};
+use crate::jwt::{
+    ClaimsError, OperatorClaims, TokenError, decode_account, decode_operator, decode_user,
+};
 use crate::nkey::{KeyKind, is_public};
 use gust_config::Options;
 use gust_config::options::trust::Resolver;
@@ -11,6 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Why a server cannot run in operator mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
+    /// A preloaded account's token is none.
+    #[error("invalid account JWT of {account} in resolver_preload: {cause}")]
+    Preload {
+        /// Its public key, as written.
+        account: String,
+        /// What is wrong.
+        cause: TokenError,
+    },
     /// An operator's token is none.
     #[error("error parsing operator JWT: {0}")]
     Token(#[from] TokenError),
@@ -71,6 +81,10 @@ pub fn adopt(options: &mut Options) -> Result<(), TrustError> {
             // Where nsc pushes accounts to.
             options.trust.resolver = Some(Resolver::Url(format!("{url}/accounts")));
         }
+    }
+    for (account, token) in &options.trust.resolver_preload {
+        decode_account(token)
+            .map_err(|cause| TrustError::Preload { account: account.clone(), cause })?;
     }
     Trust::new(options).map(|_| ())
 }
