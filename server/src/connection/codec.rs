@@ -196,6 +196,7 @@ impl Codec {
         let Some(tls) = &mut self.tls else { return Ok(false) };
         let before = self.pending.len();
         let result = tls.receive(wire, plain, &mut self.pending);
+        tls.keep(wire);
         let ended = tls.peer_closed();
         if tls.has_too_much() {
             return Err(CloseReason::ReadError);

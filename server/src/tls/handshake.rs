@@ -19,8 +19,9 @@ use std::io;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes of the peer's part of the handshake: a long certificate chain fits.
-pub const MAX_RECEIVED: usize = 32 * 1024;
+/// Bytes of the peer's part of the handshake: a long certificate chain fits. With
+/// the state of the connection it stays below 32 KiB for a peer nobody knows.
+pub const MAX_RECEIVED: usize = 24 * 1024;
 /// Bytes read at once.
 const CHUNK: usize = 4 * 1024;
 
@@ -107,6 +108,7 @@ pub async fn accept(
         within(deadline, write(socket, &out)).await?;
         out = Vec::new();
         if !tls.is_handshaking() {
+            tls.keep(&raw);
             return Ok(Shaken { tls, plain });
         }
         let room = MAX_RECEIVED.saturating_sub(raw.len()).min(CHUNK);
@@ -130,6 +132,7 @@ async fn within<T>(
 
 /// Appends what comes next, at most `room` bytes; the end is an error.
 pub async fn read(socket: &TcpStream, into: &mut BytesMut, room: usize) -> io::Result<()> {
+    into.reserve(room);
     loop {
         socket.readable().await?;
         match socket.try_read_buf(&mut (&mut *into).limit(room)) {

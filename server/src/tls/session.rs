@@ -20,8 +20,8 @@ const RECORD: usize = 16 * 1024;
 /// What encryption adds to one record at most: header, explicit nonce, content
 /// type and tag, with room to spare.
 const RECORD_EXTRA: usize = 64;
-/// Longest rest: a record, or a message of the handshake in several.
-pub const MAX_REST: usize = 32 * 1024;
+/// Longest rest after the handshake: a part of one record and a small message.
+pub const MAX_REST: usize = 18 * 1024;
 /// Alerts, key updates and session tickets that may precede the first record.
 const PRELUDE: usize = 4096;
 
@@ -78,7 +78,8 @@ impl Tls {
 
     /// Takes the records at the front of `wire`, which starts with
     /// [`Tls::rest`], and decrypts in place. Plain text goes to `plain`, bytes for
-    /// the peer (handshake, alerts) to `out`. What is not used is the new rest.
+    /// the peer (handshake, alerts) to `out`. What is not used stays in `wire`; see
+    /// [`Tls::keep`].
     pub fn receive(
         &mut self,
         wire: &mut BytesMut,
@@ -94,13 +95,18 @@ impl Tls {
         if result.is_err() {
             self.failed = true;
         }
+        result
+    }
+
+    /// Keeps what [`Tls::receive`] has left of `wire` until the next call of any
+    /// kind. A handshake, which only receives, keeps it itself until it is done.
+    pub fn keep(&mut self, wire: &[u8]) {
         if wire.is_empty() {
             self.rest = Vec::new();
         } else {
             self.rest.clear();
             self.rest.extend_from_slice(wire);
         }
-        result
     }
 
     /// Runs rustls. A panic in there would be a bug, but peers choose the bytes and
