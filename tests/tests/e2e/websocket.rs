@@ -1,13 +1,16 @@
 //! Clients that come through WebSocket.
 
 use crate::common::*;
-use crate::pki::Pki;
+use crate::pki::{Pki, email};
+use crate::tokens;
 use crate::web::{CONNECT, Frame, Web, inflate};
 use async_nats::ConnectOptions;
 use futures_util::StreamExt;
 use gust_tests::process::Server;
+use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 const BLOCK: &str = "port: -1, host: \"127.0.0.1\"";
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
@@ -77,6 +80,81 @@ async fn clients_talk_over_tls() {
     assert!(within(async_nats::connect(&url)).await.is_err());
     let plain = url.replace("wss://", "ws://");
     assert!(within(async_nats::connect(&plain)).await.is_err());
+}
+
+#[tokio::test]
+async fn certificates_may_name_the_user() {
+    let pki = Pki::new();
+    pki.server("server", &[]);
+    pki.sign("ann", &[email("ann@x.org")], &[]);
+    pki.sign("eve", &[email("eve@x.org")], &[]);
+    let tls = pki.tls(&format!("verify_and_map: true, {}", pki.ca_file()));
+    let users = "authorization { users: [{ user: \"ann@x.org\" }] }";
+    let server = configured(&format!("websocket {{ {BLOCK}\n{tls} }}\n{users}\n"));
+    let url = server.websocket.replace("127.0.0.1", "localhost");
+    let with = |name: &str| {
+        let (cert, key) = (pki.file(&format!("{name}.pem")), pki.file(&format!("{name}.key")));
+        let options = ConnectOptions::new().add_root_certificates(pki.file("ca.pem"));
+        options.add_client_certificate(cert, key).connect(&url)
+    };
+    let ann = within(with("ann")).await.unwrap();
+    sync(&ann).await;
+    assert!(within(with("eve")).await.is_err());
+    let row = &doc(&server, "/connz?auth=1")["connections"][0];
+    assert_eq!((&row["authorized_user"], &row["type"]), (&"ann@x.org".into(), &"websocket".into()));
+    assert!(row["tls_version"].is_string(), "{row}");
+}
+
+#[tokio::test]
+async fn a_reload_changes_certificates_and_nothing_else() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    pki.server("server", &[]);
+    other.server("server", &[]);
+    let block = |more: &str| format!("websocket {{ {BLOCK}\n{}\n{more} }}\n", pki.tls(""));
+    let mut server = configured(&block(""));
+    let url = server.websocket.replace("127.0.0.1", "localhost");
+    let trusting = |pki: &Pki| {
+        let options = ConnectOptions::new().add_root_certificates(pki.file("ca.pem"));
+        let url = url.clone();
+        async move { options.connect(&url).await.ok() }
+    };
+    let old = within(trusting(&pki)).await.unwrap();
+    assert!(within(trusting(&other)).await.is_none());
+    for file in ["server.pem", "server.key"] {
+        std::fs::copy(other.file(file), pki.file(file)).unwrap();
+    }
+    let pid = server.pid().to_string();
+    let reload = || {
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+    reload();
+    until("the new certificate", || trusting(&other)).await;
+    assert!(within(trusting(&pki)).await.is_none());
+    sync(&old).await;
+    server.write_config(&block("compression: true")).unwrap();
+    reload();
+    until("the refusal", || {
+        let log = server.log();
+        async move { log.contains("config reload not supported for Websocket").then_some(()) }
+    })
+    .await;
+}
+
+#[test]
+fn a_token_may_come_in_a_cookie() {
+    let block = format!("websocket {{ {BLOCK}, no_tls: true, jwt_cookie: session }}");
+    let server = configured(&tokens::memory(&[("A", json!({}))], &block));
+    let allowed = json!({ "bearer_token": true, "allowed_connection_types": ["WEBSOCKET"] });
+    let token = tokens::user_token("joe", allowed, &tokens::account("A"));
+    assert!(gets_in(&server, &format!("Cookie: session={token}\r\n"), CONNECT));
+    let row = &doc(&server, "/connz?auth=1&state=any")["connections"][0];
+    assert_eq!(row["account"], tokens::account("A").public());
+    assert!(!gets_in(&server, "", CONNECT));
+    assert!(!gets_in(&server, &format!("Cookie: other={token}\r\n"), CONNECT));
+    let standard = json!({ "bearer_token": true, "allowed_connection_types": ["STANDARD"] });
+    let token = tokens::user_token("joe", standard, &tokens::account("A"));
+    assert!(!gets_in(&server, &format!("Cookie: session={token}\r\n"), CONNECT));
+    assert!(!server.log().contains(&token));
 }
 
 #[tokio::test]
