@@ -9,7 +9,7 @@ use crate::files::{self, PortsFile};
 use crate::log::{Log, LogOptions, PreparedLog};
 use crate::run::{self, Loaded};
 use crate::server::Server;
-use crate::tls;
+use crate::{resolver, tls};
 use gust_account::AccountSet;
 use gust_account::operator::Built;
 use gust_config::cli::CliOptions;
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 mod connections;
+mod tokens;
 
 /// A reading of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -83,8 +84,11 @@ pub async fn reload(server: &Arc<Server>) -> Result<(), String> {
         Ok(())
     });
     let result = result.await;
-    if let Err(e) = &result {
-        tracing::error!("Failed to reload server configuration: {}", e.trim_end());
+    match &result {
+        Ok(()) => tokens::look_again(server).await,
+        Err(e) => {
+            tracing::error!("Failed to reload server configuration: {}", e.trim_end());
+        }
     }
     result
 }
@@ -154,6 +158,8 @@ struct Prepared {
     warnings: Vec<String>,
     rules: AccountSet,
     tls: tls::Prepared,
+    /// `None`: as before.
+    resolver: Option<resolver::Opened>,
     log: Option<PreparedLog>,
     /// `None`: as before.
     ports: Option<Option<PortsFile>>,
@@ -168,6 +174,14 @@ impl Prepared {
         warnings.extend(built.warnings);
         // Always: the files may have changed where the options have not.
         let tls = tls::prepare(&options)?;
+        let trust = &options.trust;
+        let of_resolver = ["resolver", "resolver_tls", "resolver_preload"];
+        let resolver = match &trust.resolver {
+            Some(kind) if of_resolver.iter().any(|name| plan.changes(name)) => {
+                Some(resolver::Opened::open(kind, trust, None).map_err(|e| e.to_string())?)
+            }
+            _ => None,
+        };
         let of_log = ["debug", "trace", "logtime", "logtime_utc", "log_file"];
         let log = if of_log.iter().any(|name| plan.changes(name)) {
             let file = &options.log.file;
@@ -190,12 +204,12 @@ impl Prepared {
             files::write_pid(&options.pid_file)
                 .map_err(|e| format!("writing pid file {}: {e}", options.pid_file))?;
         }
-        Ok(Prepared { plan, options, digest, warnings, rules, tls, log, ports })
+        Ok(Prepared { plan, options, digest, warnings, rules, tls, resolver, log, ports })
     }
 
     /// Puts everything in force. Nothing here can fail.
     fn commit(self, server: &Arc<Server>, reloader: &Reloader) {
-        let Prepared { plan, options, digest, warnings, rules, tls, log, ports } = self;
+        let Prepared { plan, options, digest, warnings, rules, tls, resolver, log, ports } = self;
         if let Some(log) = log {
             reloader.log.switch(log);
         }
@@ -209,6 +223,9 @@ impl Prepared {
             js.limits.grow(&options);
         }
         server.tls.install(tls);
+        if let (Some(opened), Some(resolver)) = (resolver, server.resolver.get()) {
+            resolver.switch(opened);
+        }
         let max_connections = options.limits.max_connections;
         server.options.store(Arc::new(options));
         // Also when no user changed: connections take their limits and times

@@ -41,7 +41,7 @@ pub async fn load(server: &Arc<Server>, id: &str) -> Result<(), FetchError> {
     let resolver = server.resolver.get().ok_or_else(|| FetchError::new("no account resolver"))?;
     load_one(server, resolver, id).await?;
     let others = load_exporters(server, resolver, id);
-    if tokio::time::timeout(resolver.timeout, others).await.is_err() {
+    if tokio::time::timeout(resolver.timeout(), others).await.is_err() {
         tracing::warn!("accounts that {id} imports from could not be fetched in time");
     }
     Ok(())

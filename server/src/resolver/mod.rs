@@ -18,6 +18,7 @@ pub mod url;
 
 use crate::clock;
 use crate::server::Server;
+use arc_swap::ArcSwap;
 use directory::{Directory, DirectoryError};
 use flights::{FetchError, Flights, Outcome};
 use gust_account::jwt::OperatorClaims;
@@ -25,7 +26,7 @@ use gust_config::options::trust::{Resolver as Kind, TrustOptions};
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use url::UrlSource;
 
@@ -40,9 +41,9 @@ pub enum Source {
     /// On a web server.
     Url(UrlSource),
     /// All in a directory.
-    Full(Directory),
+    Full(Arc<Directory>),
     /// Some in a directory, the others elsewhere.
-    Cache(Directory),
+    Cache(Arc<Directory>),
 }
 
 /// The keys of the first operator: who may delete accounts, and with which keys
@@ -83,10 +84,10 @@ pub enum OpenError {
 /// The source of tokens of a server, and who is asking it.
 #[derive(Debug)]
 pub struct Resolver {
-    source: Source,
+    source: ArcSwap<Source>,
     operator: OperatorKeys,
     flights: Arc<Flights<Arc<str>>>,
-    timeout: Duration,
+    timeout_ns: AtomicU64,
     /// The server serves: changes are told to clients.
     pub started: AtomicBool,
     /// Held from storing a change to its being in force, so that changes of one
@@ -94,14 +95,19 @@ pub struct Resolver {
     pub changing: tokio::sync::Mutex<()>,
 }
 
-impl Resolver {
-    /// Opens the source `kind`; blocks. `tls` is for a URL with https.
+/// A source that could be opened and is not in use yet.
+pub struct Opened {
+    source: Source,
+    timeout: Duration,
+}
+
+impl Opened {
+    /// As [`Resolver::open`].
     pub fn open(
         kind: &Kind,
         options: &TrustOptions,
-        operator: OperatorKeys,
         tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Arc<Resolver>, OpenError> {
+    ) -> Result<Opened, OpenError> {
         let (now, preload) = (clock::now(), &options.resolver_preload);
         let mut timeout = TIMEOUT;
         let mut timed = |ns: i64| {
@@ -115,11 +121,11 @@ impl Resolver {
             Kind::Url(base) => Source::Url(UrlSource::new(base, tls)),
             Kind::Full(dir) => {
                 timed(dir.timeout_ns);
-                Source::Full(Directory::full(dir, now)?)
+                Source::Full(Arc::new(Directory::full(dir, now)?))
             }
             Kind::Cache(dir) => {
                 timed(dir.timeout_ns);
-                Source::Cache(Directory::cache(dir, now)?)
+                Source::Cache(Arc::new(Directory::cache(dir, now)?))
             }
         };
         if let Source::Full(dir) | Source::Cache(dir) = &source {
@@ -132,10 +138,36 @@ impl Resolver {
             let path = dir.path().display();
             tracing::info!("Managing {how_many} jwt in exclusive directory {path}");
         }
+        Ok(Opened { source, timeout })
+    }
+}
+
+impl Resolver {
+    /// Opens the source `kind`; blocks. `tls` is for a URL with https.
+    pub fn open(
+        kind: &Kind,
+        options: &TrustOptions,
+        operator: OperatorKeys,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Arc<Resolver>, OpenError> {
+        let Opened { source, timeout } = Opened::open(kind, options, tls)?;
         let flights = Flights::new(timeout);
         let changing = tokio::sync::Mutex::default();
         let started = AtomicBool::new(false);
-        Ok(Arc::new(Resolver { source, operator, flights, timeout, started, changing }))
+        let source = ArcSwap::from_pointee(source);
+        let timeout_ns = AtomicU64::new(timeout.as_nanos() as u64);
+        Ok(Arc::new(Resolver { source, operator, flights, timeout_ns, started, changing }))
+    }
+
+    /// Goes on with another source of the same kind.
+    pub fn switch(&self, to: Opened) {
+        self.timeout_ns.store(to.timeout.as_nanos() as u64, Relaxed);
+        self.source.store(Arc::new(to.source));
+    }
+
+    /// Time for a lookup.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.timeout_ns.load(Relaxed))
     }
 
     /// Who may sign and delete accounts.
@@ -144,29 +176,30 @@ impl Resolver {
     }
 
     /// The directory, if there is one.
-    pub fn directory(&self) -> Option<&Directory> {
-        match &self.source {
-            Source::Full(dir) | Source::Cache(dir) => Some(dir),
+    pub fn directory(&self) -> Option<Arc<Directory>> {
+        match &**self.source.load() {
+            Source::Full(dir) | Source::Cache(dir) => Some(dir.clone()),
             _ => None,
         }
     }
 
     /// Whether all there is stands in the configuration.
     pub fn is_memory(&self) -> bool {
-        matches!(self.source, Source::Memory(_))
+        matches!(**self.source.load(), Source::Memory(_))
     }
 
     /// Looks whether a web server is there: it must answer the bare URL with 200.
     pub async fn check(&self) -> Result<(), FetchError> {
-        let Source::Url(source) = &self.source else { return Ok(()) };
-        let late = |_| FetchError::new(format!("no answer within {:?}", self.timeout));
-        tokio::time::timeout(self.timeout, source.get("")).await.map_err(late)??;
+        let source = self.source.load_full();
+        let Source::Url(source) = &*source else { return Ok(()) };
+        let late = |_| FetchError::new(format!("no answer within {:?}", self.timeout()));
+        tokio::time::timeout(self.timeout(), source.get("")).await.map_err(late)??;
         Ok(())
     }
 
     /// The token of account `id`, within the time a lookup may take.
     pub async fn fetch(self: &Arc<Self>, server: &Arc<Server>, id: &str) -> Outcome<Arc<str>> {
-        if let Source::Memory(all) = &self.source {
+        if let Source::Memory(all) = &**self.source.load() {
             return all.get(id).map(|t| t.as_str().into()).ok_or_else(|| unknown(id));
         }
         let (resolver, server, name) = (self.clone(), server.clone(), id.to_owned());
@@ -175,7 +208,7 @@ impl Resolver {
     }
 
     async fn look(self: Arc<Self>, server: &Arc<Server>, id: &str) -> Outcome<Arc<str>> {
-        if let Source::Url(source) = &self.source {
+        if let Source::Url(source) = &*self.source.load_full() {
             return source.get(id).await.map(Into::into);
         }
         let here = self.on_disk({
@@ -202,7 +235,7 @@ impl Resolver {
     ) -> Outcome<T> {
         let resolver = self.clone();
         let done = tokio::task::spawn_blocking(move || match resolver.directory() {
-            Some(dir) => work(dir).map_err(|e| FetchError::new(e.to_string())),
+            Some(dir) => work(&dir).map_err(|e| FetchError::new(e.to_string())),
             None => Err(FetchError::new("the resolver has no directory")),
         });
         done.await.unwrap_or_else(|_| Err(FetchError::new("the worker ended")))

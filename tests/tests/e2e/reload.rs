@@ -2,6 +2,7 @@
 //! what is refused as a whole.
 
 use crate::common::*;
+use crate::tokens;
 use gust_tests::process::{Server, binary};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -474,4 +475,64 @@ async fn config_diff_says_beforehand_what_a_reload_would_do() {
     assert!(code == 2 && err.contains("Authorization Violation"), "{err}");
     assert!(outcomes(&server).is_empty());
     assert_eq!(doc(&server, "/varz")["max_payload"], 1_048_576);
+}
+
+/// A raw login by token; the server must have sent a nonce.
+fn by_token(server: &Server, name: &str, of: &str) -> Raw {
+    let token = tokens::user_token(name, json!({"bearer_token": true}), &tokens::account(of));
+    let mut raw = Raw::open(server);
+    raw.send(&format!("CONNECT {{\"jwt\":\"{token}\",\"verbose\":false}}\r\nPING\r\n"));
+    raw
+}
+
+#[tokio::test]
+async fn accounts_that_leave_the_configuration_lose_their_clients() {
+    let text = tokens::memory(&[("A", json!({})), ("B", json!({}))], "");
+    let mut server = configured(&text);
+    let (mut joe, mut ann) = (by_token(&server, "joe", "A"), by_token(&server, "ann", "B"));
+    joe.expect(&["PONG"]);
+    ann.expect(&["PONG"]);
+    let of_a = tokens::account("A").public().to_owned();
+    let without: String =
+        text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(&of_a)).collect();
+    assert_ne!(without, text);
+    reloaded(&mut server, &without).await;
+    assert_eq!(joe.rest(), "-ERR 'Account Authentication Expired'\r\n");
+    assert_eq!(by_token(&server, "joe", "A").rest(), "-ERR 'Authorization Violation'\r\n");
+    ann.sync();
+    reloaded(&mut server, &text).await;
+    by_token(&server, "joe", "A").expect(&["PONG"]);
+    ann.sync();
+}
+
+#[tokio::test]
+async fn tokens_that_were_changed_by_hand_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(format!("{}.jwt", tokens::account(name).public()));
+    for name in ["SYS", "A", "B"] {
+        std::fs::write(file(name), tokens::account_token(name, json!({}))).unwrap();
+    }
+    let text = format!(
+        "operator: {}\nresolver {{type: full, dir: {:?}}}\n",
+        tokens::operator_token(),
+        dir.path()
+    );
+    let mut server = configured(&text);
+    let (mut joe, mut ann) = (by_token(&server, "joe", "A"), by_token(&server, "ann", "B"));
+    joe.expect(&["PONG"]);
+    ann.expect(&["PONG"]);
+    std::fs::remove_file(file("A")).unwrap();
+    let smaller = tokens::account_token("B", json!({"limits": {"payload": 3}}));
+    std::fs::write(file("B"), smaller).unwrap();
+    reloaded(&mut server, &text).await;
+    assert_eq!(joe.rest(), "-ERR 'Account Authentication Expired'\r\n");
+    until("the smaller limit is in force", || async {
+        let mut raw = by_token(&server, "ann", "B");
+        raw.expect(&["PONG"]);
+        raw.send("PUB x 4\r\nabcd\r\nPING\r\n");
+        (raw.line() == "-ERR 'Maximum Payload Violation'").then_some(())
+    })
+    .await;
+    ann.send("PUB x 4\r\nabcd\r\n");
+    assert_eq!(ann.rest(), "-ERR 'Maximum Payload Violation'\r\n");
 }

@@ -2,7 +2,6 @@
 
 use super::access;
 use super::compare::{Diff, Pair, Rule, both};
-use super::show::Show;
 use crate::options::authorization::Authorization;
 use crate::options::cluster::ClusterOptions;
 use crate::options::gateway::{GatewayOptions, RemoteGateway};
@@ -354,18 +353,4 @@ pub(super) fn mqtt(diff: &mut Diff, (old, new): Pair<'_, MqttOptions>) {
     diff.duration(live, "mqtt.consumer_inactive_threshold", consumer_inactive_threshold_ns);
     diff.value(fixed, "mqtt.reject_qos2_publish", reject_qos2_publish);
     diff.value(fixed, "mqtt.downgrade_qos2_subscribe", downgrade_qos2_subscribe);
-}
-
-/// A thing that is there or not.
-pub(super) fn presence<T: Show>(
-    diff: &mut Diff,
-    rule: Rule<'_>,
-    name: &str,
-    (old, new): Pair<'_, Option<T>>,
-) -> bool {
-    let moved = old.is_some() != new.is_some();
-    if moved {
-        diff.put(rule, name, old.show(), new.show());
-    }
-    moved
 }

@@ -58,6 +58,13 @@ fn what_is_fixed_at_start_refuses_the_reload_by_name() {
         ),
         ("mqtt {port: 1}", "mqtt {port: 1, ack_wait: \"5s\"}", "ok"),
         ("mqtt {port: 1}", "mqtt {port: 2}", "MQTT: old=1, new=2"),
+        ("", "resolver: MEMORY", "AccountResolver: old=, new=memory"),
+        (
+            "resolver: MEMORY",
+            "resolver {type: full, dir: x}",
+            "AccountResolver: old=memory, new=full x",
+        ),
+        ("resolver {type: full, dir: x}", "resolver {type: full, dir: y}", "ok"),
         ("", "no_auth_user: a, authorization {users [{user: a}]}", "NoAuthUser: old=, new=a"),
         (
             "no_auth_user: a, authorization {users [{user: a}]}",

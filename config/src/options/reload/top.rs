@@ -204,9 +204,10 @@ fn trust(diff: &mut Diff, (old, new): Pair<'_, TrustOptions>) {
     );
     diff.opaque(Fixed("TrustedOperators"), "operator", operators, |list| !list.is_empty());
     diff.value(Fixed("TrustedKeys"), "trusted", trusted_keys);
-    if !blocks::presence(diff, Fixed("AccountResolver"), "resolver", resolver) {
-        diff.value(Live, "resolver", resolver);
-    }
+    // Which requests are answered depends on the kind; what is found there may change.
+    let kind = |r: &Option<Resolver>| r.as_ref().map(std::mem::discriminant);
+    let same = kind(resolver.0) == kind(resolver.1);
+    diff.value(if same { Live } else { Fixed("AccountResolver") }, "resolver", resolver);
     blocks::tls(diff, Live, "resolver_tls", resolver_tls);
     diff.opaque(Live, "resolver_preload", resolver_preload, |map| !map.is_empty());
     diff.value(Live, "resolver_pinned_accounts", resolver_pinned_accounts);
