@@ -26,6 +26,7 @@ mod proxies;
 mod proxy_protocol;
 mod reload;
 mod secrets;
+mod secure;
 mod stores;
 mod system;
 mod system_tokens;
