@@ -8,7 +8,7 @@ use crate::{
     clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
     system, tls, websocket,
 };
-use gust_account::AccountSet;
+use gust_account::{AccountError, AccountSet};
 use gust_config::cli::{CliOptions, SignalRequest};
 use gust_config::{LoadError, Options};
 use std::process::ExitCode;
@@ -69,6 +69,7 @@ pub(crate) fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
                 loaded.check().map_err(|e| e.to_string())?;
                 let mut options = loaded.options.clone();
                 operators::read(&mut options)?;
+                check_exchange(&options)?;
                 eprint!("{}", cli.valid_line(&loaded.digest));
                 return Ok(None);
             }
@@ -81,6 +82,18 @@ pub(crate) fn load(cli: &CliOptions) -> Result<Option<Loaded>, String> {
     operators::read(&mut options)?;
     gust_config::validate_start(&options).map_err(|e| e.to_string())?;
     Ok(Some(Loaded { options, digest, warnings }))
+}
+
+/// What the parser cannot see: mappings, exports and imports that do not fit
+/// together.
+fn check_exchange(options: &Options) -> Result<(), String> {
+    if options.is_operator_mode() {
+        return Ok(());
+    }
+    match AccountSet::build(options, None, clock::now() / 1_000_000_000, jiff::tz::TimeZone::UTC) {
+        Err(e @ (AccountError::Exchange(_) | AccountError::Mapping { .. })) => Err(e.to_string()),
+        _ => Ok(()),
+    }
 }
 
 fn complain(program: &str, text: &str) -> ExitCode {

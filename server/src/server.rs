@@ -220,6 +220,13 @@ impl Server {
         rx.await.ok()
     }
 
+    /// Name of the cluster the configuration puts this server in, or empty.
+    pub fn cluster_name(&self) -> String {
+        let options = self.options.load();
+        let cluster = &options.cluster;
+        if cluster.listen.is_set() { cluster.name.clone() } else { String::new() }
+    }
+
     /// Eight characters that tell this server from others.
     pub fn short_id(&self) -> &[u8] {
         self.id.as_bytes().last_chunk::<8>().map_or(&[], |id| id)

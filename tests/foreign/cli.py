@@ -491,6 +491,66 @@ def operator(server):
     suite.run("account info, report", whoami)
 
 
+EXCHANGE = """
+accounts {
+  A: {
+    users: [{user: a, password: pa}], jetstream: enabled
+    exports: [
+      {service: "$JS.API.>", response: stream}, {service: "$JS.ACK.>"}, {service: "help"}
+      {stream: "deliver.>"}
+    ]
+  }
+  B: {
+    users: [{user: b, password: pb}]
+    imports: [
+      {service: {account: A, subject: "$JS.API.>"}, to: "A.API.>"}
+      {service: {account: A, subject: "$JS.ACK.>"}}
+      {service: {account: A, subject: "help"}, to: "a.help"}
+      {stream: {account: A, subject: "deliver.>"}}
+    ]
+  }
+}
+"""
+
+
+def exchange(server):
+    """Streams, services and traces of another account."""
+    sh = Shell(server)
+    address = f"127.0.0.1:{server.port}"
+    a, b = f"nats --server nats://a:pa@{address}", f"nats --server nats://b:pb@{address}"
+
+    def consumers():
+        sh(f"{a} stream add ORDERS --subjects 'orders.>' --defaults")
+        sh(f"{a} pub orders.new one --count 3")
+        there = f"{b} --js-api-prefix A.API"
+        has(sh(f"{there} stream ls"), "ORDERS")
+        sh(f"{there} consumer add ORDERS pull --pull --defaults")
+        for _ in range(3):
+            has(sh(f"{there} consumer next ORDERS pull --ack"), "one")
+        text = sh(f"{there} consumer info ORDERS pull")
+        equal(field(text, "Unprocessed Messages"), "0")
+        equal(field(text, "Outstanding Acks"), "0 out of maximum 1,000")
+        equal("ORDERS" in sh(f"{b} stream ls", code=None), False, "the stream of A in B")
+
+    def services():
+        proc = sh.spawn(f"{a} reply help answered")
+        try:
+            follow(proc, "help")
+            until(lambda: "answered" in sh(f"{b} req a.help x", code=None), "an answer")
+        finally:
+            proc.kill()
+            proc.wait()
+        has(sh(f"{b} req a.help x", code=None), "No responders")
+
+    def traces():
+        text = sh(f"{a} trace orders.new")
+        has(text, "ORDERS")
+
+    suite.run("consumers of another account", consumers)
+    suite.run("services of another account", services)
+    suite.run("trace", traces)
+
+
 def seen(proc):
     """Whether a background command has printed an event."""
     return bool(select.select([proc.stdout], [], [], 0.2)[0])
@@ -510,6 +570,8 @@ def main():
         more(sh)
     with Server(config=SYSTEM) as server:
         operator(server)
+    with Server(config=EXCHANGE) as server:
+        exchange(server)
     suite.done()
 
 

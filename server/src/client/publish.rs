@@ -164,7 +164,8 @@ impl Session {
     fn mapped(&self, subject: &[u8]) -> Mapped {
         match &self.identity {
             Some(i) if !i.account.mappings.is_empty() => {
-                i.account.mappings.map(subject, "", self.shard.rng.next())
+                let server = &self.shard.server;
+                i.account.mappings.map(subject, &server.cluster_name(), self.shard.rng.next())
             }
             _ => Mapped::Unchanged,
         }

@@ -139,7 +139,12 @@ pub fn request(
     }
     let import = &link.import;
     let there = import.there(m.to);
-    let mapped = link.rules.load().mappings.map(&there, "", shard.rng.next());
+    let rules = link.rules.load();
+    let mapped = if rules.mappings.is_empty() {
+        Mapped::Unchanged
+    } else {
+        rules.mappings.map(&there, &shard.server.cluster_name(), shard.rng.next())
+    };
     let to: &[u8] = match &mapped {
         Mapped::Unchanged => &there,
         Mapped::To(subject) => subject,

@@ -372,6 +372,26 @@ async fn accountz_shows_both_sides() {
 }
 
 #[test]
+fn a_check_of_the_configuration_finds_what_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wrong.conf");
+    let config = r#"accounts { A: {}, B: {imports: [{stream: {account: A, subject: x}}]} }"#;
+    std::fs::write(&path, config).unwrap();
+    let checked = std::process::Command::new(gust_tests::process::binary())
+        .args(["-t", "-c"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let said = text(&checked.stderr);
+    assert!(!checked.status.success());
+    assert!(said.contains("wrong.conf:1:"), "it says where: {said}");
+    assert!(
+        said.contains("Error adding stream import \"x\": stream import not authorized"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_import_without_an_export_is_refused_by_name() {
     let config = r#"accounts {
       A: {users: [{user: a, password: a}]}
@@ -381,6 +401,80 @@ fn an_import_without_an_export_is_refused_by_name() {
     let want = "Error adding service import \"x\": service import not authorized (account \"B\" \
                 imports from account \"A\")";
     assert!(error.contains(want), "{error}");
+}
+
+#[tokio::test]
+async fn many_requests_at_once_and_requesters_that_leave() {
+    let (server, a, _b) = two().await;
+    let mut service = a.queue_subscribe("one.*", "workers".into()).await.unwrap();
+    sync(&a).await;
+    let answering = tokio::spawn(async move {
+        while let Some(m) = service.next().await {
+            if let Some(reply) = m.reply {
+                a.publish(reply, m.payload).await.unwrap();
+            }
+        }
+    });
+    let mut asking = Vec::new();
+    for n in 0..8 {
+        let b = login(&server, "b", "b").await;
+        asking.push(tokio::spawn(async move {
+            for i in 0..100 {
+                let question = format!("{n}.{i}");
+                let answer = b.request("here.x", question.clone().into()).await.unwrap();
+                assert_eq!(text(&answer.payload), question);
+            }
+            // Nobody waits for this one.
+            b.publish_with_reply("many", b.new_inbox(), "".into()).await.unwrap();
+        }));
+    }
+    for one in asking {
+        within(one).await.unwrap();
+    }
+    answering.abort();
+    assert_eq!(account(&server, "A").await["responses"], Value::Null);
+}
+
+#[tokio::test]
+async fn mappings_know_their_cluster() {
+    let server = configured(
+        r#"cluster { name: here, listen: "127.0.0.1:-1" }
+        accounts { A: {
+          users: [{user: a, password: a}]
+          mappings: {
+            m: [{destination: ours, weight: "100%", cluster: here}, {destination: other, weight: "100%"}]
+            n: [{destination: ours, weight: "100%", cluster: there}, {destination: other, weight: "100%"}]
+          }
+        }}"#,
+    );
+    let a = login(&server, "a", "a").await;
+    let mut all = a.subscribe("*").await.unwrap();
+    a.publish("m", "1".into()).await.unwrap();
+    a.publish("n", "2".into()).await.unwrap();
+    assert_eq!(next(&mut all).await.subject.as_str(), "ours");
+    assert_eq!(next(&mut all).await.subject.as_str(), "other");
+}
+
+#[tokio::test]
+async fn a_responder_that_may_only_answer() {
+    let server = configured(
+        r#"accounts {
+          A: {
+            users: [{user: a, password: a, permissions: {subscribe: "svc", publish: [], allow_responses: true}}]
+            exports: [{service: svc}]
+          }
+          B: {users: [{user: b, password: b}], imports: [{service: {account: A, subject: svc}}]}
+        }"#,
+    );
+    let (a, b) = (login(&server, "a", "a").await, login(&server, "b", "b").await);
+    let mut service = a.subscribe("svc").await.unwrap();
+    let server = &server;
+    until("it listens", || async { (!listeners(server, "A", "svc").is_empty()).then_some(()) })
+        .await;
+    let asking = tokio::spawn(async move { b.request("svc", "".into()).await });
+    let reply = next(&mut service).await.reply.unwrap();
+    a.publish(reply, "answer".into()).await.unwrap();
+    assert_eq!(text(&within(asking).await.unwrap().unwrap().payload), "answer");
 }
 
 #[tokio::test]
