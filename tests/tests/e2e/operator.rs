@@ -225,6 +225,30 @@ fn servers_that_cannot_run_say_why() {
     fails(bare, "system account");
 }
 
+/// Whoever is connected when a token's time is over is cut off, and told which.
+#[test]
+fn time_runs_out_while_connected() {
+    let mut dying = account_claims("B", json!({}));
+    dying.expires = now() + 10;
+    let dying = sign(&dying, &operator()).unwrap();
+    let config = memory(&[("A", json!({})), ("B", json!({}))], "");
+    let lasting = config.lines().find(|l| l.contains(account("B").public())).unwrap();
+    let config = config.replace(lasting, &format!("{}: {dying}", account("B").public()));
+    let server = configured(&config);
+    let connect = |name: &str, account: &str, expires: i64| {
+        let mut claims = user_claims(name, json!({"bearer_token": true}));
+        claims.expires = expires;
+        let token = sign(&claims, &crate::tokens::account(account)).unwrap();
+        Raw::connect(&server, &format!(r#"{{"jwt":"{token}","verbose":false}}"#))
+    };
+    let mut joe = connect("joe", "A", now() + 3);
+    let mut bob = connect("bob", "B", 0);
+    let mut ann = connect("ann", "A", now() + 1000);
+    assert_eq!(joe.rest(), "-ERR 'User Authentication Expired'\r\n");
+    assert_eq!(bob.rest(), "-ERR 'Account Authentication Expired'\r\n");
+    ann.sync();
+}
+
 #[tokio::test]
 async fn the_sample_starts() {
     let server = configured(include_str!("../../../config/samples/operator-memory.conf"));

@@ -24,7 +24,7 @@ pub struct Claims<T> {
     /// `aud`: whom it is for.
     #[serde(rename = "aud", skip_serializing_if = "is_default")]
     pub audience: String,
-    /// `exp`: not valid after.
+    /// `exp`: not valid from then on.
     #[serde(rename = "exp", skip_serializing_if = "is_default")]
     pub expires: i64,
     /// `jti`: a digest of the claims.
@@ -54,10 +54,12 @@ pub struct Claims<T> {
 }
 
 impl<T> Claims<T> {
-    /// Whether it has expired at `now` (Unix seconds). A time before 1970 has.
+    /// Whether it has expired at `now` (Unix seconds): from the second on that it
+    /// names, so that a timer for that second finds it expired. A time before 1970
+    /// has expired.
     #[must_use]
     pub fn is_expired(&self, now: i64) -> bool {
-        self.expires != 0 && now > self.expires
+        self.expires != 0 && now >= self.expires
     }
 
     /// Whether it is not valid yet at `now` (Unix seconds).

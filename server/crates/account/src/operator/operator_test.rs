@@ -429,6 +429,10 @@ fn rechecks_after_an_update() {
         recheck(&expiring, &joe, NOW + 6).map(|i| i.name),
         Err("Account Authentication Expired")
     );
+    assert_eq!(
+        recheck(&expiring, &joe, NOW + 5).map(|i| i.name),
+        Err("Account Authentication Expired")
+    );
     // What the user's own token says comes first.
     assert_eq!(
         recheck(&expiring, &scoped, NOW + 51).map(|i| i.name),
