@@ -71,7 +71,7 @@ suite_backup() { nats_cli && references backup && python3 tests/foreign/backup.p
 suite_crash() { python3 tests/foreign/crash.py; }
 suite_differential() { references differential && python3 tests/differential/run.py; }
 suite_py() {
-    venv py nats-py==2.16.0 || { missing py "nats-py does not install"; return 1; }
+    venv py 'nats-py[nkeys]==2.16.0' || { missing py "nats-py does not install"; return 1; }
     "$FOREIGN_CACHE/py/bin/python" tests/foreign/py/main.py
 }
 # npm_packages NAME: what the lock file of tests/foreign/NAME says.

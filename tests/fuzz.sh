@@ -50,6 +50,8 @@ seeds() {
   printf '\0{"iss":"ISSUER","sub":"ACBR4YX6E6ETK7OS2YJPX7NZZT2AOEXSLUL5EOT7S37PYB3LMBJ3S7VH","nats":{"type":"account","version":2,"limits":{"exports":-1,"tiered_limits":{"R1":{"disk_storage":9}}},"exports":[{"subject":"a.*","type":"service"}],"signing_keys":[{"kind":"user_scope","key":"A","template":{}}],"mappings":{"a":[{"subject":"b"}]}}}' | seed jwt 2
   printf '\3{"iss":"ISSUER","sub":"%s","type":"user","tags":[],"nats":{"src":"10.0.0.0/8"}}' "$key" | seed jwt 3
   printf '%s\nAAAA' "$key" | seed nkey 1
+  printf '{"user":"a","pass":"secret-a","auth_token":"secret-token","nkey":"%s","sig":"AAAA","proxy_sig":"AAAA"}' "$key" | seed login 1
+  printf '\0{"iss":"ISSUER","sub":"USER","aud":"APP","name":"bob","nats":{"type":"user","version":2,"subs":-1,"pub":{"allow":["a"]},"times":[{"start":"08:00:00","end":"17:00:00"}]}}' | seed callout_answer 1
   printf 'CN=joe+OU=a\\, b,O=Acme' | seed certificate 1
   base64 -d <<<"$certificate" | seed certificate 2
   printf 'PROXY TCP4 192.0.2.7 127.0.0.1 4660 4222\r\n\26\3\1' | seed proxy_header 1

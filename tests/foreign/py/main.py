@@ -1,5 +1,6 @@
 """nats-py against the server: importing a file registers its checks."""
 
+import checks_auth  # noqa: F401
 import checks_consumer  # noqa: F401
 import checks_core  # noqa: F401
 import checks_publish  # noqa: F401

@@ -7,6 +7,7 @@
 
 mod disk;
 mod identity;
+mod login;
 mod stream;
 mod text;
 mod websocket;
@@ -14,6 +15,7 @@ mod wire;
 
 pub use disk::{block_file, index_checkpoint, record_frames, wal_open};
 pub use identity::{certificate, jwt, nkey};
+pub use login::{callout_answer, login};
 pub use stream::{consumer_delta, snapshot_v1, snapshot_v2, stream_log};
 pub use text::{config, connect_json, jetstream_json};
 pub use websocket::{websocket_frames, websocket_upgrade};

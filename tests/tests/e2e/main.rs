@@ -25,6 +25,7 @@ mod protocol;
 mod proxies;
 mod proxy_protocol;
 mod reload;
+mod samples;
 mod secrets;
 mod secure;
 mod stores;
