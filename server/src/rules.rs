@@ -8,36 +8,71 @@ use crate::server::Server;
 use crate::system::services;
 use gust_account::AccountSet;
 use gust_wire::client::ErrText;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Puts `rules` in force. Every connection is told and looks at itself in its
 /// own time: until then it goes on under the rules it had.
 pub fn install(server: &Arc<Server>, rules: AccountSet) {
-    let old = server.rules.swap(Arc::new(rules));
-    let rules = server.rules.load();
-    for account in rules.accounts() {
-        let state = server.accounts.get_or_make(&account.name);
-        if server.jetstream.get().is_some() {
-            state.jetstream.allow(account);
-        }
-        services::open(server, &state);
+    let of_rules = rules.accounts().map(|a| a.name.to_string());
+    let known = server.accounts.all().into_iter().map(|state| state.name.clone());
+    let all = of_rules.chain(known).collect();
+    put(server, rules, &all, |_| true);
+}
+
+/// Puts `rules` in force that differ from the present ones in these accounts
+/// only: others are left alone, so that an account that somebody uses for the
+/// first time costs nobody else anything.
+pub fn install_accounts(server: &Arc<Server>, rules: AccountSet, changed: &BTreeSet<String>) {
+    let before = server.rules.load_full();
+    if changed.iter().all(|name| before.account(name).is_none()) {
+        return put(server, rules, changed, |_| false);
     }
-    crate::exchange::apply(server, &old);
-    // The state of an account that is gone stays, for what still holds on to it;
-    // it may do nothing.
-    for state in server.accounts.all() {
-        if rules.account(&state.name).is_none() {
+    // Who has no account yet may be about to get one of these.
+    let concerned = |account: &str| account.is_empty() || changed.contains(account);
+    put(server, rules, changed, concerned);
+}
+
+/// Puts `rules` in force in the `changed` accounts and tells those of `concerned`
+/// accounts.
+fn put(
+    server: &Arc<Server>,
+    rules: AccountSet,
+    changed: &BTreeSet<String>,
+    concerned: impl Fn(&str) -> bool,
+) {
+    let old = server.rules.swap(Arc::new(rules));
+    let rules = server.rules.load_full();
+    for name in changed {
+        if let Some(account) = rules.account(name) {
+            let state = server.accounts.get_or_make(name);
+            if server.jetstream.get().is_some() {
+                state.jetstream.allow(account);
+            }
+            services::open(server, &state);
+        } else if let Some(state) = server.accounts.get(name) {
+            // The state of an account that is gone stays, for what still holds on
+            // to it; it may do nothing.
             state.jetstream.set_limits(None);
         }
     }
+    if !Arc::ptr_eq(old.exchange(), rules.exchange()) {
+        crate::exchange::apply(server, &old);
+    }
+    if changed.iter().all(|name| !concerned(name)) {
+        return;
+    }
     let clients = server.clients.all();
     for client in &clients {
-        client.signal(signal::RULES);
+        if concerned(&client.facts.lock().account) {
+            client.signal(signal::RULES);
+        }
     }
-    for account in rules.accounts() {
-        if let Some(limit) = account.limits.max_connections
-            && let Some(state) = server.accounts.get(&account.name)
+    for name in changed {
+        if let Some(account) = rules.account(name)
+            && let Some(limit) = account.limits.max_connections
+            && let Some(state) = server.accounts.get(name)
         {
             close_excess(&state, &clients, limit);
         }

@@ -35,10 +35,13 @@ impl FetchError {
 /// What a lookup found.
 pub type Outcome<T> = Result<T, FetchError>;
 
+/// Who waits for a lookup.
+type Waiting<T> = watch::Receiver<Option<Outcome<T>>>;
+
 /// Lookups of values of type `T` by account.
 #[derive(Debug)]
 pub struct Flights<T> {
-    running: Mutex<HashMap<String, watch::Receiver<Option<Outcome<T>>>>>,
+    running: Mutex<HashMap<String, Waiting<T>>>,
     failed: Mutex<HashMap<String, (Instant, FetchError)>>,
     room: Arc<Semaphore>,
     timeout: Duration,
@@ -73,9 +76,10 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                     let (tx, rx) = watch::channel(None);
                     running.insert(id.to_owned(), rx.clone());
                     let (flights, id, work) = (self.clone(), id.to_owned(), work());
+                    let own = rx.clone();
                     tokio::spawn(async move {
                         let outcome = flights.timed(work).await;
-                        flights.landed(&id, &outcome);
+                        flights.landed(&id, &own, &outcome);
                         tx.send_replace(Some(outcome));
                     });
                     rx
@@ -87,8 +91,9 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         outcome.unwrap_or_else(|| Err(FetchError::new("the lookup was given up")))
     }
 
-    /// What failed before may be found now.
+    /// What failed before, or is about to, may be found now.
     pub fn forget(&self, id: &str) {
+        self.running.lock().remove(id);
         self.failed.lock().remove(id);
     }
 
@@ -101,7 +106,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         tokio::time::timeout(self.timeout, turn).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn landed(&self, id: &str, outcome: &Outcome<T>) {
+    fn landed(&self, id: &str, own: &Waiting<T>, outcome: &Outcome<T>) {
+        let mut running = self.running.lock();
+        // Forgotten meanwhile: another one may be under way.
+        if !running.get(id).is_some_and(|rx| rx.same_channel(own)) {
+            return;
+        }
+        running.remove(id);
         if let Err(error) = outcome {
             let now = Instant::now();
             let mut failed = self.failed.lock();
@@ -112,7 +123,6 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                 failed.insert(id.to_owned(), (now, error.clone()));
             }
         }
-        self.running.lock().remove(id);
     }
 
     fn failed_before(&self, id: &str) -> Option<FetchError> {
@@ -187,6 +197,28 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_comes_too_late_is_not_remembered() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_secs(30));
+            let go = Arc::new(Notify::new());
+            let (of_first, wait) = (flights.clone(), go.clone());
+            let first = tokio::spawn(async move {
+                let late = || async move {
+                    wait.notified().await;
+                    Err(FetchError::new("too early"))
+                };
+                of_first.get("A", late).await
+            });
+            tokio::task::yield_now().await;
+            flights.forget("A");
+            assert_eq!(flights.get("A", || async { Ok(1) }).await, Ok(1));
+            go.notify_one();
+            assert!(first.await.unwrap().is_err());
+            assert_eq!(flights.get("A", || async { Ok(2) }).await, Ok(2));
+        });
+    }
+
+    #[test]
     fn a_lookup_ends_in_time_even_if_it_must_wait_for_its_turn() {
         run(async {
             let flights = Flights::<u32>::new(Duration::from_millis(20));
@@ -208,8 +240,9 @@ mod tests {
         run(async {
             let flights = Flights::<u32>::new(Duration::from_secs(30));
             for n in 0..MOST_REMEMBERED + 10 {
-                flights.landed(&n.to_string(), &Err(FetchError::new("no")));
+                let _ = flights.get(&n.to_string(), || async { Err(FetchError::new("no")) }).await;
             }
+            assert!(flights.running.lock().is_empty());
             assert!(flights.failed.lock().len() <= MOST_REMEMBERED);
         });
     }

@@ -52,13 +52,14 @@ async fn load_one(
     resolver: &Arc<Resolver>,
     id: &str,
 ) -> Result<(), FetchError> {
+    let before = resolver.changes.load(Relaxed);
     let mut token = resolver.fetch(server, id).await?;
     let _changing = resolver.changing.lock().await;
     if has_token(server, id) {
         return Ok(());
     }
-    if resolver.directory().is_some() {
-        // It may have changed while we waited for our turn.
+    if resolver.directory().is_some() && resolver.changes.load(Relaxed) != before {
+        // Something was stored while we waited for our turn: look again.
         let key = id.to_owned();
         let stored = resolver.on_disk(move |dir| dir.load(&key, clock::now()));
         if let Ok(Some(newer)) = stored.await {
@@ -123,31 +124,29 @@ fn put(server: &Arc<Server>, id: &str, token: &str) -> Result<(), FetchError> {
         let text = format!("the JWT of account {id} has expired; push a new one");
         return Err(FetchError::new(text));
     }
-    install(server, set);
+    install(server, set, BTreeSet::from([id.to_owned()]));
     Ok(())
 }
 
 /// Takes accounts out of force: their clients are cut off, their streams stay.
 pub fn remove(server: &Arc<Server>, ids: &[String]) {
     let rules = server.rules.load_full();
-    let known: Vec<&String> = ids.iter().filter(|id| rules.account(id).is_some()).collect();
-    let Some((first, others)) = known.split_first() else { return };
+    let gone: BTreeSet<String> =
+        ids.iter().filter(|id| rules.account(id).is_some()).cloned().collect();
     let now = clock::now() / SECOND;
-    let set = others
-        .iter()
-        .fold(rules.without_account(first, now), |set, id| set.without_account(id, now));
-    for id in known {
-        if let Some(state) = server.accounts.get(id) {
-            state.jetstream.set_limits(None);
-        }
+    let mut set: Option<AccountSet> = None;
+    for id in &gone {
+        set = Some(set.as_ref().unwrap_or(&rules).without_account(id, now));
     }
-    install(server, set);
+    if let Some(set) = set {
+        install(server, set, gone);
+    }
 }
 
-fn install(server: &Arc<Server>, set: AccountSet) {
+fn install(server: &Arc<Server>, set: AccountSet, changed: BTreeSet<String>) {
     let started = server.resolver.get().is_some_and(|r| r.started.load(Relaxed));
     if started {
-        return rules::install(server, set);
+        return rules::install_accounts(server, set, &changed);
     }
     // Nobody is connected yet, and services are subscribed once all is there.
     for account in set.accounts() {
@@ -222,7 +221,7 @@ async fn watch(server: Arc<Server>) {
         at.look(&rules, now);
         if at.imports.is_some_and(|end| end <= now) {
             let _changing = resolver.changing.lock().await;
-            install(&server, server.rules.load().with_imports_at(now));
+            install(&server, server.rules.load().with_imports_at(now), BTreeSet::new());
             continue;
         }
         if at.accounts.is_some_and(|end| end <= now) {
@@ -249,7 +248,7 @@ async fn accounts_ended(
     let rules = server.rules.load_full();
     let ends = |a: &gust_account::Account| a.token.as_ref().map_or(0, |t| t.claims.expires);
     let over = |seconds: i64| {
-        let past = move |a: &&Arc<gust_account::Account>| ends(a) > 0 && ends(a) + seconds <= now;
+        let past = move |a: &&Arc<gust_account::Account>| ends(a) != 0 && ends(a) + seconds <= now;
         rules.accounts().filter(past).map(|a| a.name.to_string()).collect::<BTreeSet<_>>()
     };
     let ended = over(0);
@@ -287,7 +286,7 @@ impl Endings {
             return;
         }
         let of = |a: &Arc<gust_account::Account>| a.token.as_ref().map(|t| t.claims.expires);
-        self.accounts = rules.accounts().filter_map(of).filter(|end| *end > 0).min();
+        self.accounts = rules.accounts().filter_map(of).filter(|end| *end != 0).min();
         self.imports = rules.exchange().expires();
         self.of = Some(rules.clone());
     }

@@ -90,6 +90,8 @@ pub struct Resolver {
     timeout_ns: AtomicU64,
     /// The server serves: changes are told to clients.
     pub started: AtomicBool,
+    /// Counts what was stored while the server runs.
+    pub changes: AtomicU64,
     /// Held from storing a change to its being in force, so that changes of one
     /// account take effect in the order they were stored.
     pub changing: tokio::sync::Mutex<()>,
@@ -153,10 +155,10 @@ impl Resolver {
         let Opened { source, timeout } = Opened::open(kind, options, tls)?;
         let flights = Flights::new(timeout);
         let changing = tokio::sync::Mutex::default();
-        let started = AtomicBool::new(false);
+        let (started, changes) = (AtomicBool::new(false), AtomicU64::new(0));
         let source = ArcSwap::from_pointee(source);
         let timeout_ns = AtomicU64::new(timeout.as_nanos() as u64);
-        Ok(Arc::new(Resolver { source, operator, flights, timeout_ns, started, changing }))
+        Ok(Arc::new(Resolver { source, operator, flights, timeout_ns, started, changes, changing }))
     }
 
     /// Goes on with another source of the same kind.
@@ -241,8 +243,9 @@ impl Resolver {
         done.await.unwrap_or_else(|_| Err(FetchError::new("the worker ended")))
     }
 
-    /// An account may be found now that was not before.
+    /// An account was stored or deleted: what was found before no longer counts.
     pub fn forget(&self, id: &str) {
+        self.changes.fetch_add(1, Relaxed);
         self.flights.forget(id);
     }
 }

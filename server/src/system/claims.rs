@@ -284,6 +284,7 @@ async fn delete(server: &Arc<Server>, resolver: &Arc<Resolver>, body: &[u8]) -> 
     };
     let failed = |id: &String| errors.iter().any(|(other, _)| other == id);
     let gone: Vec<String> = ids.iter().filter(|id| !failed(id)).cloned().collect();
+    gone.iter().for_each(|id| resolver.forget(id));
     in_force::remove(server, &gone);
     let done = format!("deleted {} accounts", gone.len());
     if errors.is_empty() {

@@ -602,3 +602,58 @@ async fn tiers_limit_streams_by_their_replicas() {
     push(json!({"R3": tier(5)})).await;
     assert_eq!(create("THREE", 1).await, 10120);
 }
+
+#[tokio::test]
+async fn files_put_in_the_directory_count_after_a_reload() {
+    let node = Node::start("full", "");
+    let system = node.system().await;
+    node.push(&system, &plain("A")).await;
+    node.push(&system, &plain("B")).await;
+    let (joe, ann) = (held(&node.server, "A", "joe"), held(&node.server, "B", "ann"));
+    let gone = account_token("A", json!({"revocations": {user("joe").public(): now()}}));
+    std::fs::write(node.file("A", ""), gone).unwrap();
+    std::fs::remove_file(node.file("B", "")).unwrap();
+    std::fs::write(node.file("C", ""), plain("C")).unwrap();
+    let reload = format!("$SYS.REQ.SERVER.{}.RELOAD", node.server_id().as_str().unwrap());
+    let reply = ask(&system, &reload, "").await;
+    assert_eq!(reply["error"], Value::Null, "{reply}");
+    cut(joe, "User Authentication Revoked");
+    cut(ann, "Account Authentication Expired");
+    login(&node.server, "C", "joe").await;
+    let mut want = [id("A"), id("C")];
+    want.sort();
+    assert_eq!(ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await["data"], json!(want));
+}
+
+#[tokio::test]
+async fn many_accounts_are_loaded_as_they_are_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..100).map(|n| format!("T{n}")).collect();
+    for name in &names {
+        let file = dir.path().join(format!("{}.jwt", id(name)));
+        std::fs::write(file, plain(name)).unwrap();
+    }
+    let config = format!(
+        "operator: {}\nresolver {{ type: full, dir: {:?} }}\n\
+         authorization {{ timeout: 20 }}\n",
+        operator_token(),
+        dir.path().to_str().unwrap()
+    );
+    let server = configured(&config);
+    let logins = names.iter().map(|name| login(&server, name, name));
+    let clients = futures_util::future::join_all(logins).await;
+    for client in &clients {
+        sync(client).await;
+    }
+}
+
+#[test]
+fn the_samples_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let jwt = dir.path().join("jwt");
+    let full = include_str!("../../../config/samples/operator.conf");
+    let full = full.replace("./jwt", jwt.to_str().unwrap());
+    drop(configured(&full));
+    assert_eq!(std::fs::read_dir(jwt).unwrap().count(), 1, "the preloaded account is stored");
+    drop(configured(include_str!("../../../config/samples/operator-memory.conf")));
+}

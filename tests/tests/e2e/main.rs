@@ -27,7 +27,6 @@ mod proxy_protocol;
 mod reload;
 mod samples;
 mod secrets;
-mod secure;
 mod stores;
 mod system;
 mod system_tokens;
