@@ -27,6 +27,7 @@ mod proxy_protocol;
 mod reload;
 mod samples;
 mod secrets;
+mod secure;
 mod stores;
 mod system;
 mod system_tokens;

@@ -2,14 +2,11 @@
 
 use crate::common::*;
 use crate::pki::{Pki, dns, email};
+use crate::secure::*;
 use async_nats::ConnectOptions;
 use gust_tests::process::Server;
 use rcgen::DnType;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::io::{Read, Write};
 
 fn pki() -> Pki {
     let pki = Pki::new();
@@ -20,87 +17,6 @@ fn pki() -> Pki {
 fn options(pki: &Pki) -> ConnectOptions {
     ConnectOptions::new().add_root_certificates(pki.file("ca.pem")).require_tls(true)
 }
-
-fn address(url: &str) -> &str {
-    url.split_once("://").unwrap().1
-}
-
-fn tcp(url: &str) -> TcpStream {
-    let stream = TcpStream::connect(address(url)).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
-/// A line-wise client over TLS.
-struct Secure {
-    stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
-}
-
-impl Secure {
-    /// Shakes hands on `tcp` for the server's `name`.
-    fn over(tcp: TcpStream, config: Arc<ClientConfig>, name: &'static str) -> Secure {
-        let name = ServerName::try_from(name).unwrap();
-        let conn = ClientConnection::new(config, name).unwrap();
-        Secure { stream: BufReader::new(StreamOwned::new(conn, tcp)) }
-    }
-
-    /// Reads INFO, then upgrades.
-    fn upgrade(server: &Server, config: Arc<ClientConfig>) -> Secure {
-        let mut tcp = tcp(&server.url);
-        read_info(&mut tcp);
-        Secure::over(tcp, config, "localhost")
-    }
-
-    /// Handshake first.
-    fn first(server: &Server, config: Arc<ClientConfig>) -> Secure {
-        Secure::over(tcp(&server.url), config, "localhost")
-    }
-
-    fn try_line(&mut self) -> std::io::Result<String> {
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            if line != "PING\r\n" {
-                return Ok(line.trim_end().to_owned());
-            }
-        }
-    }
-
-    fn line(&mut self) -> String {
-        self.try_line().unwrap()
-    }
-
-    fn send(&mut self, text: &str) {
-        self.stream.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// CONNECT and PING; the answer is PONG or why not.
-    fn login(&mut self, json: &str) -> std::io::Result<String> {
-        write!(self.stream.get_mut(), "CONNECT {json}\r\nPING\r\n")?;
-        self.try_line()
-    }
-
-    fn peer(&self) -> Vec<u8> {
-        let conn = &self.stream.get_ref().conn;
-        conn.peer_certificates().unwrap()[0].as_ref().to_vec()
-    }
-}
-
-/// Reads INFO byte by byte, so that nothing behind it is lost.
-fn read_info(tcp: &mut TcpStream) -> serde_json::Value {
-    let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        let mut byte = [0];
-        tcp.read_exact(&mut byte).unwrap();
-        line.push(byte[0]);
-    }
-    info_of(text(&line).trim_end())
-}
-
-const QUIET: &str = r#"{"verbose":false}"#;
 
 #[tokio::test]
 async fn clients_upgrade_and_talk() {

@@ -64,7 +64,7 @@ impl Account {
 }
 
 /// Somebody who may log in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct User {
     /// Name, or public key of an nkey user.
     pub name: Arc<str>,
@@ -80,4 +80,14 @@ pub struct User {
     pub proxy_required: bool,
     /// Plain text or bcrypt hash; empty if none.
     pub(crate) pass: String,
+}
+
+impl std::fmt::Debug for User {
+    /// Without the password: identities end up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .field("account", &self.account.name)
+            .finish_non_exhaustive()
+    }
 }

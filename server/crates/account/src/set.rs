@@ -56,7 +56,7 @@ pub struct AccountSet {
 }
 
 /// What a listener accepts besides the tables of users.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Gate {
     /// Name and password of the only user, `authorization { user, pass }`. Like
     /// in nats-server the block's permissions are for `users` only.
@@ -65,6 +65,13 @@ pub(crate) struct Gate {
     pub(crate) token: Option<String>,
     /// Who a peer is that presents nothing.
     pub(crate) no_auth: Option<Arc<User>>,
+}
+
+impl std::fmt::Debug for Gate {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
 }
 
 impl Gate {
