@@ -39,14 +39,16 @@ pub struct Link {
 #[derive(Debug, Default)]
 pub struct Services {
     links: Mutex<Vec<(Arc<Link>, Arc<Subscription>)>>,
-    /// An import stands where the account's own JetStream API would.
-    hides_api: AtomicBool,
+    /// An import stands where services are that every account has.
+    over_own: AtomicBool,
 }
 
 impl Services {
-    /// Whether requests to `$JS.API.>` all go to another account.
-    pub fn hides_api(&self) -> bool {
-        self.hides_api.load(Relaxed)
+    /// Whether requests to `subject`, one of a service that every account has,
+    /// go to another account instead: only one of both must answer.
+    pub fn hides(&self, subject: &[u8]) -> bool {
+        let takes = |(link, _): &(Arc<Link>, _)| gust_subject::matches(subject, &link.import.from);
+        self.over_own.load(Relaxed) && self.links.lock().iter().any(takes)
     }
 }
 
@@ -120,8 +122,9 @@ pub fn apply(
         account.interest.remove(&sub.subject, b"", sub.id);
         server.stats.subscriptions.fetch_sub(1, Relaxed);
     }
-    let hides = imports.iter().any(|i| gust_subject::subset(b"$JS.API.>", &i.from));
-    services.hides_api.store(hides, Relaxed);
+    let own: [&[u8]; 2] = [b"$JS.API.>", b"$SYS.REQ.>"];
+    let over = |i: &Arc<ServiceImport>| own.iter().any(|s| gust_subject::overlaps(s, &i.from));
+    services.over_own.store(imports.iter().any(over), Relaxed);
 }
 
 /// Takes a request of `importer` across. False: nobody there took it.

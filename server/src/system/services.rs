@@ -130,8 +130,10 @@ pub fn call(
         Origin::Server => None,
     };
     let Some(shard) = shard.this() else { return false };
+    if account.exchange.services.hides(m.to) {
+        return false;
+    }
     match service {
-        Service::JetStreamApi if account.exchange.services.hides_api() => false,
         Service::JetStreamApi => {
             crate::jetstream::api::request(&shard, account, m.to_owned_message(), client)
         }

@@ -20,6 +20,14 @@ accounts {
       {stream: {account: A, subject: "deliver.>"}}
     ]
   }
+  E: {
+    users: [{user: e, password: e}]
+    imports: [
+      {service: {account: A, subject: "$JS.API.STREAM.INFO.ORDERS"}}
+      {service: {account: A, subject: "$JS.API.CONSUMER.MSG.NEXT.ORDERS.d"}}
+      {service: {account: A, subject: "$JS.ACK.ORDERS.d.>"}}
+    ]
+  }
   D: {
     users: [{user: d, password: d}], jetstream: enabled
     imports: [{stream: {account: A, subject: "feed.>"}, prefix: copy}]
@@ -119,4 +127,28 @@ async fn an_account_without_the_import_sees_nothing_of_it() {
     let e = within(d.request("A.API.INFO", "".into())).await.unwrap_err();
     assert_eq!(e.kind(), RequestErrorKind::NoResponders);
     assert!(within(jetstream::new(d).get_stream("ORDERS")).await.is_err());
+}
+
+#[tokio::test]
+async fn single_requests_of_the_api_under_their_own_names() {
+    let server = configured(SHARED);
+    let (a, e) = (login(&server, "a", "a").await, login(&server, "e", "e").await);
+    let js = orders(&a).await;
+    let config =
+        jetstream::consumer::pull::Config { durable_name: Some("d".into()), ..Default::default() };
+    within(js.create_consumer_on_stream(config, "ORDERS")).await.unwrap();
+    // One answer, and it is that of A: E has no JetStream to answer for itself.
+    let mut inbox = e.subscribe("inbox").await.unwrap();
+    e.publish_with_reply("$JS.API.STREAM.INFO.ORDERS", "inbox", "".into()).await.unwrap();
+    let info: Value = serde_json::from_slice(&next(&mut inbox).await.payload).unwrap();
+    assert_eq!(info["config"]["name"], "ORDERS", "{info}");
+    let pull = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.d";
+    e.publish_with_reply(pull, "inbox", "1".into()).await.unwrap();
+    let m = next(&mut inbox).await;
+    assert_eq!(text(&m.payload), "0");
+    let ack = m.reply.unwrap();
+    within(e.request(ack, "+ACK".into())).await.unwrap();
+    // What is not imported is answered here.
+    let other = within(e.request("$JS.API.STREAM.INFO.OTHER", "".into())).await.unwrap();
+    assert!(text(&other.payload).contains("error"));
 }
