@@ -404,6 +404,37 @@ fn too_many_connections() {
     assert_eq!(close, closed(1008, "Maximum Connections Exceeded"));
 }
 
+#[tokio::test]
+async fn who_does_not_read_is_a_slow_consumer() {
+    let server = plain("compression: true", "max_payload: 200000, max_pending: 500000");
+    let tcp = connect(&server).await;
+    for (n, lines) in ["", DEFLATE].into_iter().enumerate() {
+        let mut web = Web::connect(&server, lines);
+        web.send("SUB slow 1\r\nPING\r\n");
+        assert_eq!(web.line(), "PONG");
+        // Noise, so that compression does not help.
+        let mut x = 1u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 24) as u8
+        })
+        .take(100_000)
+        .collect();
+        until("it is closed", || async {
+            within(tcp.publish("slow", noise.clone().into())).await.unwrap();
+            within(tcp.flush()).await.unwrap();
+            let connz = doc(&server, "/connz?state=closed");
+            let slow = connz["connections"].as_array().unwrap().iter().filter(|c| {
+                c["reason"] == "Slow Consumer (Pending Bytes)" && c["type"] == "websocket"
+            });
+            (slow.count() > n).then_some(())
+        })
+        .await;
+    }
+    // Others go on.
+    sync(&tcp).await;
+}
+
 #[test]
 fn pings_have_an_interval_of_their_own() {
     let server = plain("ping_interval: \"20ms\"", "ping_max: 2");

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 /// sends up to 4 KiB each.
 pub const MAX_REQUEST: usize = 16 * 1024;
 /// Headers it may have.
-const MAX_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 128;
 /// What the key is hashed with (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const DEFLATE: &str = "permessage-deflate";
