@@ -9,6 +9,8 @@ pub type Token = [u8; 6];
 
 /// Bytes an entry takes besides what its owner counts.
 const ENTRY_BYTES: usize = 160;
+/// Slots that stay allocated when no request is pending.
+const KEEP_SLOTS: usize = 1024;
 const NONE: u32 = u32::MAX;
 
 /// Entries by token, each with a time without answers after which it expires.
@@ -143,7 +145,7 @@ impl<T> Pending<T> {
         self.bytes -= slot.cost;
         self.free.push(at);
         let value = slot.value.take();
-        if self.by_token.is_empty() {
+        if self.by_token.is_empty() && self.slots.len() > KEEP_SLOTS {
             // A burst is over: give its memory back.
             (self.slots, self.free) = (Vec::new(), Vec::new());
             self.by_token.shrink_to(64);
