@@ -15,13 +15,23 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Session {
     /// Binds a client that may act without CONNECT: no auth configured, or
-    /// `no_auth_user`. Where certificates name the user, CONNECT has to come.
+    /// `no_auth_user`. Where certificates or tokens name the user, CONNECT has to
+    /// come.
     pub fn login_without_connect(&mut self) {
         if self.certificate.is_some() {
             return;
         }
         let accounts = self.shard.server.rules.load();
-        let login = Login { kind: self.client.kind(), ..Login::default() };
+        // A sentinel is for those who say CONNECT; its times are judged then.
+        if accounts.trust().is_some() {
+            return;
+        }
+        let login = Login {
+            kind: self.client.kind(),
+            now: clock::now(),
+            peer: Some(self.client.addr.ip()),
+            ..Login::default()
+        };
         if let AuthDecision::Accept(identity) = accounts.authenticate(&login)
             && let Some(account) = self.room_in(&identity)
         {
@@ -55,7 +65,14 @@ impl Session {
         self.no_responders = connect.no_responders;
         self.protocol = connect.protocol;
         let took = clock::now() - self.client.start;
-        self.client.facts.lock().introduce(&connect, took);
+        {
+            let mut facts = self.client.facts.lock();
+            facts.introduce(&connect, took);
+            // Who is logged in already stays who it is until another login succeeds.
+            if !self.connected {
+                facts.present(&connect);
+            }
+        }
         self.presented = Some(Box::new(connect));
         self.decide()
     }
@@ -89,7 +106,9 @@ impl Session {
     pub fn follow(&mut self, decision: AuthDecision) -> Option<Stop> {
         let pending = match decision {
             AuthDecision::Accept(identity) => {
-                self.presented = None;
+                if let Some(connect) = self.presented.take() {
+                    self.client.facts.lock().present(&connect);
+                }
                 return self.accepted(identity);
             }
             AuthDecision::Refuse(refusal) => return Some(self.refuse(&refusal)),

@@ -145,6 +145,11 @@ impl ClientFacts {
         self.lang.clone_from(&connect.lang);
         self.version.clone_from(&connect.version);
         self.connect_took = took.max(1);
+    }
+
+    /// Takes over as whom it presents itself: what the log and monitoring show
+    /// until it is known who it is.
+    pub fn present(&mut self, connect: &Connect) {
         let (login, user) = if !connect.nkey.is_empty() {
             (LoginName::Nkey, connect.nkey.as_str())
         } else if !connect.user.is_empty() {

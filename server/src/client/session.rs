@@ -88,7 +88,8 @@ pub struct Session {
     ping_sent: i64,
     auth_deadline: i64,
     next_ping: i64,
-    connected: bool,
+    /// A CONNECT was accepted.
+    pub connected: bool,
 }
 
 /// What stopped the parsing of a chunk.
@@ -305,7 +306,12 @@ impl Session {
                     self.need = need;
                     return Ok(());
                 }
-                Some(Stop::Login(pending)) => self.settle(*pending).await?,
+                Some(Stop::Login(pending)) => {
+                    self.settle(*pending).await?;
+                    // The rules may have changed while it took its time, and the
+                    // rest of the chunk is under the new ones.
+                    self.signals(self.client.take_signals())?;
+                }
             }
         }
     }

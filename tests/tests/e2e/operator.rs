@@ -115,6 +115,10 @@ async fn bearers_need_no_signature() {
     let sentinel = format!("default_sentinel: {token}");
     let server = configured(&memory(&[("A", json!({}))], &sentinel));
     Raw::connect(&server, "{}").sync();
+    // It is for those who say CONNECT.
+    let mut early = Raw::open(&server);
+    early.send("PUB a 1\r\nx\r\n");
+    assert_eq!(early.rest(), "-ERR 'Authorization Violation'\r\n");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The wire protocol byte by byte: texts, order, partial writes, timers.
 
-use crate::common::{Raw, configured, info_of, start};
+use crate::common::{Raw, configured, doc, info_of, start};
 
 const QUIET: &str = r#"{"verbose":false,"headers":true,"no_responders":true,"protocol":1}"#;
 
@@ -200,4 +200,16 @@ fn a_second_connect_starts_over() {
     raw.sync();
     raw.send("SUB a 1\r\nPUB a 1\r\nx\r\n");
     raw.expect(&["MSG a 1 1", "x"]);
+}
+
+/// A client that fails to become somebody else was never called so.
+#[test]
+fn a_refused_second_connect_changes_no_name() {
+    let users = "authorization { users: [{user: alice, password: a}, {user: bob, password: b}] }";
+    let server = configured(users);
+    let mut raw = Raw::connect(&server, r#"{"user":"alice","pass":"a"}"#);
+    raw.send("CONNECT {\"user\":\"bob\",\"pass\":\"wrong\"}\r\n");
+    assert_eq!(raw.rest(), "-ERR 'Authorization Violation'\r\n");
+    let closed = doc(&server, "/connz?state=closed&auth=1");
+    assert_eq!(closed["connections"][0]["authorized_user"], "alice", "{closed}");
 }
