@@ -10,6 +10,7 @@
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
@@ -44,7 +45,7 @@ pub struct Flights<T> {
     running: Mutex<HashMap<String, Waiting<T>>>,
     failed: Mutex<HashMap<String, (Instant, FetchError)>>,
     room: Arc<Semaphore>,
-    timeout: Duration,
+    timeout_ns: AtomicU64,
 }
 
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
@@ -54,8 +55,18 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             running: Mutex::default(),
             failed: Mutex::default(),
             room: Arc::new(Semaphore::new(AT_ONCE)),
-            timeout,
+            timeout_ns: AtomicU64::new(nanos(timeout)),
         })
+    }
+
+    /// Time a lookup may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.timeout_ns.load(Relaxed))
+    }
+
+    /// Changes the time that lookups from now on may take.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.timeout_ns.store(nanos(timeout), Relaxed);
     }
 
     /// Waits for the lookup of `id`, starting it as `work` unless one is under
@@ -102,8 +113,9 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             let _turn = self.room.acquire().await;
             work.await
         };
-        let late = || FetchError::new(format!("no answer within {:?}", self.timeout));
-        tokio::time::timeout(self.timeout, turn).await.unwrap_or_else(|_| Err(late()))
+        let timeout = self.timeout();
+        let late = || FetchError::new(format!("no answer within {timeout:?}"));
+        tokio::time::timeout(timeout, turn).await.unwrap_or_else(|_| Err(late()))
     }
 
     fn landed(&self, id: &str, own: &Waiting<T>, outcome: &Outcome<T>) {
@@ -134,6 +146,10 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         failed.remove(id);
         None
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -87,7 +87,6 @@ pub struct Resolver {
     source: ArcSwap<Source>,
     operator: OperatorKeys,
     flights: Arc<Flights<Arc<str>>>,
-    timeout_ns: AtomicU64,
     /// The server serves: changes are told to clients.
     pub started: AtomicBool,
     /// Counts what was stored while the server runs.
@@ -157,19 +156,18 @@ impl Resolver {
         let changing = tokio::sync::Mutex::default();
         let (started, changes) = (AtomicBool::new(false), AtomicU64::new(0));
         let source = ArcSwap::from_pointee(source);
-        let timeout_ns = AtomicU64::new(timeout.as_nanos() as u64);
-        Ok(Arc::new(Resolver { source, operator, flights, timeout_ns, started, changes, changing }))
+        Ok(Arc::new(Resolver { source, operator, flights, started, changes, changing }))
     }
 
     /// Goes on with another source of the same kind.
     pub fn switch(&self, to: Opened) {
-        self.timeout_ns.store(to.timeout.as_nanos() as u64, Relaxed);
+        self.flights.set_timeout(to.timeout);
         self.source.store(Arc::new(to.source));
     }
 
     /// Time for a lookup.
     pub fn timeout(&self) -> Duration {
-        Duration::from_nanos(self.timeout_ns.load(Relaxed))
+        self.flights.timeout()
     }
 
     /// Who may sign and delete accounts.

@@ -35,8 +35,9 @@ const SAMPLES: [(&str, &[&str], &[&str]); 12] = [
     ("proxy.conf", &[ADMIN], &[USER, NOBODY]),
 ];
 
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "full.conf",
+    "operator.conf",
     "operator-memory.conf",
     "tls.conf",
     "tls-users.conf",
