@@ -3,10 +3,12 @@
 The same checks pass against nats-server (GUST_BINARY=nats-server).
 """
 
+import atexit
 import http.server
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -27,6 +29,7 @@ class Operator:
 
     def __init__(self, *flags, port=0):
         self.dir = Path(tempfile.mkdtemp(prefix="operator-"))
+        atexit.register(shutil.rmtree, self.dir, True)
         self.env = dict(
             os.environ, HOME=str(self.dir), XDG_CONFIG_HOME=str(self.dir / "config"),
             XDG_DATA_HOME=str(self.dir / "data"), NO_COLOR="1", NSC_NO_GIT_IGNORE="true",
