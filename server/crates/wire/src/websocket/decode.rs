@@ -157,7 +157,7 @@ impl Decoder {
             match self.stage {
                 Stage::Head => {
                     if rest.is_empty() {
-                        return Ok((used, Step::NeedInput));
+                        return Ok((used, self.used_up(out, room)?));
                     }
                     used += self.take_head(rest, inflaters)?;
                 }
@@ -176,7 +176,7 @@ impl Decoder {
                 Stage::Data => {
                     if self.left > 0 {
                         if rest.is_empty() {
-                            return Ok((used, Step::NeedInput));
+                            return Ok((used, self.used_up(out, room)?));
                         }
                         if out.len() >= room.output {
                             return Ok((used, Step::OutputFull));
@@ -204,6 +204,18 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// The input is used up, but a decompressor may still hold output for which
+    /// there was no room.
+    fn used_up(&mut self, out: &mut BytesMut, room: Room) -> Result<Step, FrameError> {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.inflate(&[], out, room.output, room.inflated)?;
+            if out.len() >= room.output {
+                return Ok(Step::OutputFull);
+            }
+        }
+        Ok(Step::NeedInput)
     }
 
     /// Takes bytes of a head and acts on it when it is whole. Errors come as

@@ -239,3 +239,25 @@ fn a_large_message_needs_no_more_room_than_offered() {
         Err(FrameError::Inflate(InflateError::TooBig(payload.len() - 1)))
     );
 }
+
+#[test]
+fn nothing_waits_inside_for_more_input() {
+    // The end of the message is missing; all that came of it is to be seen.
+    let payload = vec![42u8; 300_000];
+    let mut packed = Vec::new();
+    Deflater::default().message(&payload, &mut packed);
+    for first in [RSV1 | BINARY, FIN | RSV1 | BINARY] {
+        let mut wire = frame(first, &packed, [1, 2, 3, 4]);
+        if first & FIN != 0 {
+            // One byte less than announced.
+            wire.pop();
+        }
+        for (split, output) in [(usize::MAX, 1000), (1, 1000), (7, 1 << 20)] {
+            let room = Room { output, ..ROOM };
+            let [Event::Bytes(got)] = &decode(RULES, &wire, split, room).unwrap()[..] else {
+                panic!("one run of bytes");
+            };
+            assert!(got.len() > 299_000, "{}", got.len());
+        }
+    }
+}

@@ -149,7 +149,11 @@ impl Inflater {
         let made = (self.state.total_out() - out_before) as usize;
         out.truncate(start + made);
         match status {
-            Err(_) => return Err(InflateError::Damaged),
+            Err(_) => {
+                // What came with the error is nothing to rely on.
+                out.truncate(start);
+                return Err(InflateError::Damaged);
+            }
             Ok(Status::StreamEnd) => self.ended = true,
             Ok(Status::Ok | Status::BufError) => {}
         }
