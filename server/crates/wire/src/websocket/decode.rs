@@ -157,7 +157,7 @@ impl Decoder {
             match self.stage {
                 Stage::Head => {
                     if rest.is_empty() {
-                        return Ok((used, self.used_up(out, room)?));
+                        return Ok((used, Step::NeedInput));
                     }
                     used += self.take_head(rest, inflaters)?;
                 }
@@ -184,6 +184,10 @@ impl Decoder {
                         used += self.take_data(rest, out, room)?;
                     }
                     if self.left == 0 {
+                        // What comes next, a Close perhaps, comes after all of it.
+                        if !self.last && self.used_up(out, room)? == Step::OutputFull {
+                            return Ok((used, Step::OutputFull));
+                        }
                         self.stage = if self.last && self.inflater.is_some() {
                             Stage::Finish
                         } else {
