@@ -163,6 +163,8 @@ pub struct TokenFacts {
     pub name_tag: String,
     /// Whether it needs no signature.
     pub bearer: bool,
+    /// Whether it is the default sentinel, of a client without a token of its own.
+    pub sentinel: bool,
     /// When it was issued, seconds since the epoch; revocations name a time.
     pub issued_at: i64,
     /// The claims and the address it logged in from, if the token itself decided

@@ -54,23 +54,24 @@ impl AccountSet {
         let login = Login { via_trusted_proxy: question.proxy.is_some(), ..*login };
         let now = login.now / SECOND;
         let (text, sealed) = open(question, answer)?;
-        let response = response(question, answer, &text, now)?;
+        let response = response(answer, &text, now)?;
+        if self.callout.is_none() && !sealed {
+            signed_by_service(question, &response)?;
+        }
+        if !response.nats.error.is_empty() {
+            return Err(denied(question, &response.nats.error).into());
+        }
         let user = user(&response, answer.user_nkey, now)?;
         if user.nats.limits.proxy_required && !login.via_trusted_proxy {
             return Err(RefusalReason::ProxyRequired(user.name));
         }
         let placed = match (&self.callout, &self.trust) {
             (Some(callout), _) => self.placed(callout, &user, &login)?,
-            (None, Some(trust)) => {
-                if !sealed {
-                    signed_by_service(question, &response)?;
-                }
-                match self.placed_by_token(trust, question, &user, &login)? {
-                    AuthDecision::Accept(identity) => identity,
-                    AuthDecision::FetchAccount { id } => return Ok(Answered::FetchAccount { id }),
-                    _ => return Err(CalloutRefusal::Gone.into()),
-                }
-            }
+            (None, Some(trust)) => match self.placed_by_token(trust, question, &user, &login)? {
+                AuthDecision::Accept(identity) => identity,
+                AuthDecision::FetchAccount { id } => return Ok(Answered::FetchAccount { id }),
+                _ => return Err(CalloutRefusal::Gone.into()),
+            },
             (None, None) => return Err(CalloutRefusal::Gone.into()),
         };
         let mut identity = placed;
@@ -143,7 +144,6 @@ fn open(question: &CalloutQuestion, answer: Answer<'_>) -> Result<(String, bool)
 }
 
 fn response(
-    question: &CalloutQuestion,
     answer: Answer<'_>,
     text: &str,
     now: i64,
@@ -171,9 +171,6 @@ fn response(
     }
     if claims.audience != answer.server_id {
         return Err(CalloutRefusal::Audience(claims.audience));
-    }
-    if !nats.error.is_empty() {
-        return Err(denied(question, &nats.error));
     }
     Ok(claims)
 }
@@ -211,15 +208,16 @@ fn signed_by_service(
     question: &CalloutQuestion,
     response: &AuthorizationResponseClaims,
 ) -> Result<(), CalloutRefusal> {
-    let signer = match response.nats.issuer_account.as_str() {
-        "" => &response.issuer,
-        account => account,
-    };
+    let (signer, claimed) = (&response.issuer, &response.nats.issuer_account);
+    let service = &*question.account.name;
+    if !claimed.is_empty() && *claimed != *service {
+        return Err(CalloutRefusal::Signer(claimed.clone()));
+    }
     let keys = question.account.token.as_ref().map(|token| &token.signing_keys);
-    if *signer == *question.account.name || keys.is_some_and(|keys| keys.contains_key(signer)) {
+    if *signer == *service || keys.is_some_and(|keys| keys.contains_key(signer)) {
         return Ok(());
     }
-    Err(CalloutRefusal::Signer(signer.to_owned()))
+    Err(CalloutRefusal::Signer(signer.clone()))
 }
 
 /// A refusal in the service's own words, of which the log takes one short line.

@@ -25,7 +25,17 @@ impl AccountSet {
         login: &Login<'_>,
     ) -> AuthDecision {
         let question = self.question(callout, &decided, login);
-        if callout.auth_users.contains(&question.user) {
+        // Whom it is decided to be counts, not whom it says it is in one of several
+        // fields: a claimed name keeps the service out of refusals only.
+        let own = match &decided {
+            Ok(AuthDecision::Accept(identity)) => callout.is_auth_user(identity),
+            Ok(AuthDecision::CheckPassword { then, .. }) => {
+                matches!(&**then, AuthDecision::Accept(identity) if callout.is_auth_user(identity))
+            }
+            Ok(_) => false,
+            Err(_) => callout.auth_users.contains(&question.user),
+        };
+        if own {
             return decided.unwrap_or_else(|reason| self.refuse_slowly(reason, login));
         }
         let asked_about = |decision: &AuthDecision| match decision {
@@ -97,6 +107,11 @@ impl AccountSet {
 }
 
 impl Callout {
+    /// Whether it is one of the users of the service itself.
+    fn is_auth_user(&self, who: &Identity) -> bool {
+        self.auth_users.contains(&*who.name)
+    }
+
     /// What `written` says, among these accounts.
     pub(crate) fn new(
         written: &AuthCallout,

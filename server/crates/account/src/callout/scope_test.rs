@@ -48,6 +48,11 @@ fn everybody_but_the_service_itself() {
     // hashes are in use the refusal takes its time.
     let wrong = outcome(&all, &user("auth", "wrong"));
     assert_eq!(wrong, "bcrypt wrong password for user \"auth\"");
+    // Nor does it help others to say that they are the service.
+    let posing = Login { nkey: "auth", ..user("app", "p") };
+    assert_eq!(outcome(&all, &posing), "asks about auth");
+    let posing = Login { nkey: "auth", ..user("hashed", "secret") };
+    assert_eq!(outcome(&all, &posing), "asks about auth");
     // A token is no name: nothing of it is shown later.
     let AuthDecision::Callout(question) = all.authenticate(&token) else { panic!() };
     assert_eq!((&*question.user, &*question.name), ("t0ken", ""));

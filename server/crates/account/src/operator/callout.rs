@@ -2,6 +2,7 @@
 //! asked about all their users but its own.
 
 use super::login::{Circumstances, account_of, facts, presented};
+use super::refusal::JwtRefusal;
 use super::trust::Trust;
 use crate::callout::{CalloutQuestion, CalloutRefusal};
 use crate::decision::{AuthDecision, RefusalReason, TokenFacts};
@@ -76,6 +77,9 @@ impl AccountSet {
         if *id != **service && !allowed.is_some_and(may) {
             let (service, account) = (service.to_string(), id.to_owned());
             return Err(CalloutRefusal::NotAllowed { service, account }.into());
+        }
+        if !trust.is_pinned(id) {
+            return Err(JwtRefusal::NotPinned { account: id.to_owned() }.into());
         }
         let Some(account) = self.account(id).filter(|account| account.token.is_some()) else {
             return Ok(AuthDecision::FetchAccount { id: id.to_owned() });

@@ -34,14 +34,31 @@ fn question(rules: &AccountSet) -> CalloutQuestion {
 }
 
 fn answer(rules: &AccountSet, user: &UserClaims, by: &KeyPair, around: &KeyPair) -> String {
+    let mut response = AuthorizationResponseClaims::default();
+    response.nats.jwt = sign(user, by).unwrap();
+    deliver(rules, response, around)
+}
+
+/// An answer by a key of nobody that says it is of the service's account.
+fn posed(rules: &AccountSet, user: &UserClaims, error: &str) -> String {
+    let mut response = AuthorizationResponseClaims::default();
+    response.nats.issuer_account = acc("AUTH").public().to_owned();
+    match error {
+        "" => response.nats.jwt = sign(user, &acc("AUTH")).unwrap(),
+        error => response.nats.error = error.to_owned(),
+    }
+    deliver(rules, response, &acc("throwaway"))
+}
+
+fn deliver(
+    rules: &AccountSet,
+    mut response: AuthorizationResponseClaims,
+    around: &KeyPair,
+) -> String {
     let question = question(rules);
     let (server, asked) = (key(KeyKind::Server, "S"), usr("asked"));
-    let mut response = AuthorizationResponseClaims {
-        subject: usr("asked").public().to_owned(),
-        audience: server.public().to_owned(),
-        ..AuthorizationResponseClaims::default()
-    };
-    response.nats.jwt = sign(user, by).unwrap();
+    response.subject = asked.public().to_owned();
+    response.audience = server.public().to_owned();
     let token = sign(&response, around).unwrap();
     let answer = Answer {
         payload: token.as_bytes(),
@@ -92,6 +109,11 @@ fn answers_place_users_where_the_service_may() {
     assert_eq!(at("LATER", "AUTH"), format!("fetch {}", acc("LATER").public()));
     assert!(at("OTHER", "AUTH").contains("may not place users in account"));
     assert!(at("AUTH", "OTHER").contains("no key of the auth service's account"));
+    // A claim to be of the account is no signature of it, and a refusal needs one too.
+    for error in ["", "go away"] {
+        let why = posed(&rules, &user, error);
+        assert!(why.contains("no key of the auth service's account"), "{error:?}: {why}");
+    }
     // A signing key of the account, which the token must name.
     let mut by_key = user.clone();
     by_key.nats.issuer_account = acc("AUTH").public().to_owned();
@@ -100,4 +122,30 @@ fn answers_place_users_where_the_service_may() {
     stolen.nats.issuer_account = acc("APP").public().to_owned();
     let why = answer(&rules, &stolen, &acc("signing"), &acc("AUTH"));
     assert!(why.contains("signed by"), "{why}");
+}
+
+#[test]
+fn users_of_a_service_go_with_the_key_that_signed_them() {
+    let rules = services();
+    let mut user = user_claims("asked", json!({}));
+    user.nats.issuer_account = acc("AUTH").public().to_owned();
+    let mut response = AuthorizationResponseClaims::default();
+    response.nats.jwt = sign(&user, &acc("signing")).unwrap();
+    let (server, asked) = (key(KeyKind::Server, "S"), usr("asked"));
+    response.subject = asked.public().to_owned();
+    response.audience = server.public().to_owned();
+    let token = sign(&response, &acc("AUTH")).unwrap();
+    let answer = Answer {
+        payload: token.as_bytes(),
+        curve: &CurveKeyPair::from_random([1; 32]),
+        user_nkey: asked.public(),
+        server_id: server.public(),
+    };
+    let answered = rules.callout_answer(&question(&rules), answer, &login("", ""));
+    let Ok(Answered::Accept(identity)) = answered else { panic!("{answered:?}") };
+    let kept = |rules: &AccountSet| {
+        matches!(rules.recheck(&identity, Default::default(), NOW * SECOND), Recheck::Keep(_))
+    };
+    assert!(kept(&rules));
+    assert!(!kept(&world(&[("AUTH", json!({}))])), "the signing key is gone");
 }

@@ -62,6 +62,7 @@ impl AccountSet {
         let bearer = limits.bearer_token;
         identity.token = Some(Arc::new(TokenFacts {
             jwt: if bearer { String::new() } else { jwt.to_owned() },
+            sentinel: jwt != login.jwt,
             ..facts(claims, &account.name, bearer, login)
         }));
         Ok(AuthDecision::Accept(identity))
@@ -278,6 +279,7 @@ pub(super) fn facts(
         tags: claims.nats.tags.clone(),
         name_tag: claims.name.clone(),
         bearer,
+        sentinel: false,
         issued_at: claims.issued_at,
         login: Some((Arc::new(claims), login.peer)),
     }

@@ -277,6 +277,25 @@ fn bearers_and_sentinels() {
     for jwt in ["", "junk", &account_token("A", json!({}), &operator("O"))] {
         assert_eq!(&*with(&set, Login { jwt, ..login }).unwrap().name, usr("joe").public());
     }
+    // It counts as long as it is the sentinel, and its account as long as it is pinned.
+    let ours = account_token("A", json!({}), &operator("O"));
+    let rules = |sentinel: &str, pinned: &str| {
+        build(&options(|o| {
+            o.trust.default_sentinel = sentinel.to_owned();
+            o.trust.resolver_preload.insert(acc("A").public().to_owned(), ours.clone());
+            o.trust.resolver_pinned_accounts.insert(acc(pinned).public().to_owned());
+        }))
+    };
+    for jwt in ["", "junk"] {
+        let who = with(&set, Login { jwt, ..login }).unwrap();
+        let kept = |rules: &AccountSet| {
+            matches!(rules.recheck(&who, Default::default(), login.now), Recheck::Keep(_))
+        };
+        let other = user_token("eve", json!({"bearer_token": true}), &acc("A"));
+        assert!(kept(&set) && kept(&rules(&token, "A")));
+        assert!(!kept(&rules(&token, "B")), "no longer pinned");
+        assert!(!kept(&rules("", "A")) && !kept(&rules(&other, "A")), "no longer the sentinel");
+    }
     let own = user_token("ann", json!({}), &acc("A"));
     assert_eq!(&*try_login(&set, &own, "ann").unwrap().name, usr("ann").public());
     let bad = options(|o| o.trust.default_sentinel = own.clone());

@@ -5,7 +5,7 @@ use super::login::{Circumstances, SECOND, in_time};
 use super::refusal::JwtRefusal;
 use super::trust::Trust;
 use crate::decision::{Identity, RefusalReason, TokenFacts};
-use crate::jwt::is_revoked;
+use crate::jwt::{decode_user, is_revoked};
 use crate::login::{ConnectionKind, Login};
 use crate::recheck::{CloseCause, CloseWith};
 use crate::set::AccountSet;
@@ -26,9 +26,22 @@ impl AccountSet {
             let reason = format!("account {} was deleted", who.account.name);
             return Err(close(texts::ACCOUNT_EXPIRED, reason));
         };
+        if !trust.is_pinned(&account.name) {
+            let reason =
+                format!("account {} is no longer one of the pinned accounts", account.name);
+            return Err(close(texts::AUTHORIZATION_VIOLATION, reason));
+        }
         let Some((claims, peer)) = &token.login else {
-            // Somebody an auth service let in: what it said is not asked again.
+            // Somebody an auth service let in: what it said is not asked again, but
+            // the key it was signed with must still be one of the account.
             let facts = account.token.as_ref();
+            let signed = token.issuer_key == *account.name
+                || facts.is_some_and(|f| f.signing_keys.contains_key(&token.issuer_key));
+            if !signed || facts.is_some_and(|f| !trust.is_trusted(&f.claims.issuer)) {
+                let key = &token.issuer_key;
+                let reason = format!("key {key} may no longer sign users of {}", account.name);
+                return Err(close(texts::AUTHORIZATION_VIOLATION, reason));
+            }
             if facts.is_some_and(|facts| facts.is_expired(now / SECOND)) {
                 let reason = format!("the JWT of account {} has expired", account.name);
                 return Err(close(texts::ACCOUNT_EXPIRED, reason));
@@ -40,6 +53,10 @@ impl AccountSet {
             }
             return Ok(Identity { account: account.clone(), ..who.clone() });
         };
+        if token.sentinel && !decode_user(&trust.sentinel).is_ok_and(|s| s == **claims) {
+            let reason = "the default sentinel was changed or removed".to_owned();
+            return Err(close(texts::AUTHORIZATION_VIOLATION, reason));
+        }
         let login = Login {
             kind,
             now,
