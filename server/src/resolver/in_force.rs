@@ -61,9 +61,10 @@ async fn load_one(
     if resolver.directory().is_some() && resolver.changes.load(Relaxed) != before {
         // Something was stored while we waited for our turn: look again.
         let key = id.to_owned();
-        let stored = resolver.on_disk(move |dir| dir.load(&key, clock::now()));
-        if let Ok(Some(newer)) = stored.await {
-            token = newer.into();
+        match resolver.on_disk(move |dir| dir.load(&key, clock::now())).await {
+            Ok(Some(newer)) => token = newer.into(),
+            Ok(None) => return Err(FetchError::new(format!("account {id} was deleted"))),
+            Err(_) => {}
         }
     }
     put(server, id, &token)
@@ -120,7 +121,10 @@ fn put(server: &Arc<Server>, id: &str, token: &str) -> Result<(), FetchError> {
     let set = made.map_err(|e| FetchError::new(format!("account {id}: {e}")))?;
     let ended =
         |a: &Arc<gust_account::Account>| a.token.as_ref().is_some_and(|t| t.is_expired(now));
-    if set.account(id).is_some_and(ended) && !is_loaded(server, id) {
+    // An expired system account keeps everybody out; without its token, whoever
+    // holds its key could come in to bring one.
+    let system = server.system_account().name == id;
+    if set.account(id).is_some_and(ended) && !is_loaded(server, id) && !system {
         let text = format!("the JWT of account {id} has expired; push a new one");
         return Err(FetchError::new(text));
     }
@@ -247,11 +251,11 @@ async fn accounts_ended(
 ) {
     let rules = server.rules.load_full();
     let ends = |a: &gust_account::Account| a.token.as_ref().map_or(0, |t| t.claims.expires);
-    let over = |seconds: i64| {
+    let over = |rules: &AccountSet, seconds: i64| {
         let past = move |a: &&Arc<gust_account::Account>| ends(a) != 0 && ends(a) + seconds <= now;
         rules.accounts().filter(past).map(|a| a.name.to_string()).collect::<BTreeSet<_>>()
     };
-    let ended = over(0);
+    let ended = over(&rules, 0);
     let news: Vec<&String> = ended.difference(&at.told).collect();
     if !news.is_empty() {
         for id in &news {
@@ -263,11 +267,13 @@ async fn accounts_ended(
             }
         }
     }
-    let forgotten: Vec<String> = over(LINGER_SECONDS).into_iter().collect();
     at.told = ended;
-    if !forgotten.is_empty() {
+    if over(&rules, LINGER_SECONDS).iter().any(|id| *id != server.system_account().name) {
         let _changing = resolver.changing.lock().await;
-        remove(server, &forgotten);
+        // One may have been renewed while we waited.
+        let mut forgotten = over(&server.rules.load(), LINGER_SECONDS);
+        forgotten.remove(&server.system_account().name);
+        remove(server, &forgotten.into_iter().collect::<Vec<_>>());
     }
 }
 

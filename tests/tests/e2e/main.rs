@@ -8,6 +8,7 @@
 mod auth;
 mod callout;
 mod claims;
+mod claims_sources;
 mod command_line;
 mod common;
 mod consumers;

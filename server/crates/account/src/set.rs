@@ -171,7 +171,9 @@ impl AccountSet {
         let websocket = own(&ws.authorization, find(&ws.no_auth_user)?);
         let mqtt_gate = own(&mqtt.authorization, find(&mqtt.no_auth_user)?);
         let certificates_map = options.tls_blocks().iter().any(|(_, tls)| tls.verify_and_map);
-        let single = gate.single.iter().map(|(_, pass)| pass.as_str());
+        let gates = [Some(&gate), websocket.as_ref(), mqtt_gate.as_ref()];
+        let single = gates.into_iter().flatten().filter_map(|gate| gate.single.as_ref());
+        let single = single.map(|(_, pass)| pass.as_str());
         let passwords = users.values().map(|user: &Arc<User>| user.pass.as_str()).chain(single);
         let dummy_hash = secret::dummy_hash(passwords).map(Secret);
         let (mut subjects, mut reordered) = (HashMap::new(), HashMap::new());
