@@ -84,6 +84,15 @@ impl Gate {
     }
 }
 
+/// What unknown users are compared with, so that a refusal takes the same time.
+fn dummy_hash<'a>(
+    users: &HashMap<Arc<str>, Arc<User>>,
+    gates: impl Iterator<Item = &'a Gate>,
+) -> Option<Secret> {
+    let single = gates.filter_map(|gate| gate.single.as_ref()).map(|(_, pass)| pass.as_str());
+    secret::dummy_hash(users.values().map(|user| user.pass.as_str()).chain(single)).map(Secret)
+}
+
 /// Why options make no account set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
@@ -172,10 +181,7 @@ impl AccountSet {
         let mqtt_gate = own(&mqtt.authorization, find(&mqtt.no_auth_user)?);
         let certificates_map = options.tls_blocks().iter().any(|(_, tls)| tls.verify_and_map);
         let gates = [Some(&gate), websocket.as_ref(), mqtt_gate.as_ref()];
-        let single = gates.into_iter().flatten().filter_map(|gate| gate.single.as_ref());
-        let single = single.map(|(_, pass)| pass.as_str());
-        let passwords = users.values().map(|user: &Arc<User>| user.pass.as_str()).chain(single);
-        let dummy_hash = secret::dummy_hash(passwords).map(Secret);
+        let dummy_hash = dummy_hash(&users, gates.into_iter().flatten());
         let (mut subjects, mut reordered) = (HashMap::new(), HashMap::new());
         if certificates_map {
             for user in users.values() {
