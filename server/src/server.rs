@@ -62,6 +62,8 @@ pub struct Server {
     pub passwords: Passwords,
     /// Connections.
     pub clients: Registry,
+    /// Connections beyond the limit that are told so.
+    pub turned_away: crate::websocket::turned_away::TurnedAway,
     /// JetStream, if it is on.
     pub jetstream: std::sync::OnceLock<Arc<crate::jetstream::JetStream>>,
     /// Where account tokens come from, in operator mode.
@@ -166,6 +168,7 @@ impl Server {
             start: now,
             config: ArcSwap::from_pointee(crate::reload::Reading { at: now, digest }),
             reloader: std::sync::OnceLock::new(),
+            turned_away: crate::websocket::turned_away::TurnedAway::default(),
             clients: Registry::new(options.limits.max_closed_clients as usize),
             options: ArcSwap::from_pointee(options),
             tls: TlsState::default(),

@@ -218,6 +218,7 @@ impl Session {
         self.identity = Some(identity);
         self.account = Some(account);
         self.cache.clear();
+        self.logged_in();
     }
 
     /// The smallest of the server's, the account's and the user's own limits.

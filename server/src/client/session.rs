@@ -321,6 +321,11 @@ impl Session {
         self.inbound.peer_certificates()
     }
 
+    /// Tells the layers below that the peer is no stranger any more.
+    pub fn logged_in(&self) {
+        self.inbound.logged_in();
+    }
+
     /// Resolves when the peer has closed its side, which nobody would notice while
     /// nothing is read. Looks only now and then once bytes wait to be read.
     pub async fn gone(&self) {

@@ -53,8 +53,8 @@ pub trait Framing: Send + std::fmt::Debug {
     /// Takes frames from the front of `wire` and appends their payload to
     /// `plain`, stopping soon after `room` bytes. What is needed again (part of a
     /// frame) stays in `wire` or inside. Answers to the peer (a Pong) go to
-    /// `reply` as whole frames. `Ok(true)`: it stopped for lack of room and can
-    /// go on without new bytes. An error closes the connection.
+    /// `reply` as whole frames. `Ok(true)`: it stopped for lack of room, or
+    /// because it did enough for one turn, and can go on without new bytes. An error closes the connection.
     fn decode(
         &mut self,
         wire: &mut BytesMut,
@@ -62,6 +62,10 @@ pub trait Framing: Send + std::fmt::Debug {
         room: usize,
         reply: &mut Vec<u8>,
     ) -> Result<bool, CloseReason>;
+
+    /// The peer has logged in: what it may make us keep is no longer bounded as
+    /// for strangers.
+    fn logged_in(&mut self);
 
     /// Appends the frame that says farewell, if one is to be sent.
     fn close(&mut self, reason: CloseReason, out: &mut Vec<u8>);
@@ -225,6 +229,13 @@ impl Codec {
         self.queue(&reply);
         self.limit_replies(before)?;
         result
+    }
+
+    /// See [`Framing::logged_in`].
+    pub fn logged_in(&mut self) {
+        if let Some(framing) = &mut self.framing {
+            framing.logged_in();
+        }
     }
 
     /// Whether bytes wait for the socket.

@@ -88,6 +88,13 @@ impl Inbound {
         self.socket.writable().await
     }
 
+    /// The peer has logged in; see [`Framing::logged_in`](super::codec::Framing::logged_in).
+    pub fn logged_in(&self) {
+        if let Some(codec) = &self.codec {
+            codec.lock().logged_in();
+        }
+    }
+
     /// The certificates of the peer in DER, its own first.
     pub fn peer_certificates(&self) -> Vec<CertificateDer<'static>> {
         self.codec.as_ref().map(|codec| codec.lock().peer_certificates()).unwrap_or_default()

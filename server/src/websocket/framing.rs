@@ -4,7 +4,7 @@ use crate::connection::codec::Framing;
 use crate::connection::reason::CloseReason;
 use bytes::{Buf, BytesMut};
 use gust_wire::websocket::close::{CloseCode, put_bare_close, put_close};
-use gust_wire::websocket::decode::{Decoder, FrameError, Room, Rules, Step};
+use gust_wire::websocket::decode::{Decoder, FrameError, PIECES, Room, Rules, Step};
 use gust_wire::websocket::deflate::{Deflater, InflateError, Inflaters};
 use gust_wire::websocket::encode::{Encoder, put_pong};
 use gust_wire::websocket::upgrade::Upgrade;
@@ -29,6 +29,8 @@ pub struct WebsocketFraming {
     end: Option<CloseReason>,
     /// The answer to the peer's Close, if that is how it ends.
     farewell: Vec<u8>,
+    /// The peer has logged in.
+    logged_in: bool,
     /// Name of the connection in the log.
     label: String,
 }
@@ -49,6 +51,7 @@ impl WebsocketFraming {
             max_inflated,
             end: None,
             farewell: Vec::new(),
+            logged_in: false,
             label,
         }
     }
@@ -81,10 +84,15 @@ impl Framing for WebsocketFraming {
         reply: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
         let had = plain.len();
-        let room = Room { output: had.saturating_add(room), inflated: self.max_inflated };
+        let mut room = Room {
+            output: had.saturating_add(room),
+            inflated: self.max_inflated,
+            pieces: PIECES,
+            logged_in: self.logged_in,
+        };
         while self.end.is_none() {
             let result = INFLATERS
-                .with_borrow_mut(|inflaters| self.decoder.step(wire, plain, room, inflaters));
+                .with_borrow_mut(|inflaters| self.decoder.step(wire, plain, &mut room, inflaters));
             let step = match result {
                 Ok((used, step)) => {
                     wire.advance(used);
@@ -97,7 +105,10 @@ impl Framing for WebsocketFraming {
             };
             match step {
                 Step::NeedInput => return Ok(false),
-                Step::OutputFull => return Ok(true),
+                Step::OutputFull | Step::Tired => return Ok(true),
+                // What came before may be the login.
+                Step::NeedLogin if plain.len() > had => return Ok(true),
+                Step::NeedLogin => self.end = Some(self.failed(FrameError::TooBigBeforeLogin)),
                 Step::Ping(ping) => put_pong(reply, ping.payload()),
                 Step::Close(farewell) => {
                     match farewell {
@@ -113,6 +124,10 @@ impl Framing for WebsocketFraming {
             Some(reason) if plain.len() == had => Err(reason),
             _ => Ok(true),
         }
+    }
+
+    fn logged_in(&mut self) {
+        self.logged_in = true;
     }
 
     fn close(&mut self, reason: CloseReason, out: &mut Vec<u8>) {

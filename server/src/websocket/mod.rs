@@ -10,6 +10,7 @@ use std::net::{IpAddr, TcpListener};
 
 pub mod framing;
 pub mod opening;
+pub mod turned_away;
 
 /// What is remembered of a client's upgrade.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,8 @@
 //!
 //! Limits for each peer: what [`handshake::accept`] takes, then
 //! [`MAX_REQUEST`](gust_wire::websocket::upgrade::MAX_REQUEST) bytes of request within `handshake_timeout`. The connection
-//! counts towards `max_connections` from the start; it has an id and is seen by
+//! counts towards `max_connections` from the start, or takes one of the few places
+//! for those that will only be told that there are too many; it has an id and is seen by
 //! monitoring from the upgrade on.
 
 use super::WebsocketFacts;
@@ -73,6 +74,11 @@ enum OpeningError {
 
 /// Opens the connection and starts its session, or ends it.
 pub async fn run(shard: Rc<Shard>, socket: Arc<TcpStream>, addr: SocketAddr, over_limit: bool) {
+    let place = over_limit.then(|| shard.server.turned_away.take());
+    if let Some(None) = place {
+        tracing::debug!("{addr} - closed: max_connections is reached, and so many are told so");
+        return;
+    }
     let options = shard.server.options.load_full();
     let mut opening = Opening {
         out: Outbound::new(socket.clone(), options.limits.max_pending.max(0) as usize),

@@ -80,7 +80,7 @@ pub fn websocket_frames(data: &[u8]) {
     assert_eq!(back.0.get(..most.len()), Some(most));
 }
 
-const ROOM: Room = Room { output: 4096, inflated: 64 << 10 };
+const ROOM: Room = Room { output: 4096, inflated: 64 << 10, pieces: 8, logged_in: true };
 
 fn decode(rules: Rules, frames: &[u8], split: usize) -> (Vec<u8>, Option<FrameError>, Vec<u8>) {
     let mut decoder = Decoder::new(rules);
@@ -89,7 +89,7 @@ fn decode(rules: Rules, frames: &[u8], split: usize) -> (Vec<u8>, Option<FrameEr
     for piece in frames.chunks(split) {
         let mut rest = piece;
         loop {
-            let step = decoder.step(rest, &mut out, ROOM, &mut pool);
+            let step = decoder.step(rest, &mut out, &mut ROOM.clone(), &mut pool);
             assert!(out.len() <= ROOM.output);
             let stuck = out.is_empty();
             all.extend_from_slice(&out);
@@ -101,6 +101,8 @@ fn decode(rules: Rules, frames: &[u8], split: usize) -> (Vec<u8>, Option<FrameEr
                     match step {
                         Step::NeedInput => break assert!(rest.is_empty()),
                         Step::OutputFull => assert!(!stuck),
+                        Step::Tired => {}
+                        Step::NeedLogin => panic!("nobody is a stranger here"),
                         Step::Ping(p) => put_pong(&mut pongs, p.payload()),
                         Step::Close(_) => return (all, None, pongs),
                     }

@@ -173,9 +173,10 @@ impl Web {
 
 /// What a compressed message holds.
 pub fn inflate(packed: &[u8]) -> Vec<u8> {
-    let mut inflater = Inflaters::default().lend();
+    let mut pool = Inflaters::default();
+    let (mut inflater, all, scratch) = (pool.lend(), usize::MAX, &mut pool.scratch);
     let mut out = bytes::BytesMut::new();
-    inflater.inflate(packed, &mut out, usize::MAX, usize::MAX).unwrap();
-    assert!(inflater.finish(&mut out, usize::MAX, usize::MAX).unwrap());
+    inflater.inflate(packed, &mut out, all, all, scratch).unwrap();
+    assert!(inflater.finish(&mut out, all, all, scratch).unwrap());
     out.to_vec()
 }

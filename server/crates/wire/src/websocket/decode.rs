@@ -2,9 +2,12 @@
 //!
 //! [`Decoder::step`] goes on until the input is used up, the output is full, or
 //! something wants an answer, so that neither a large message nor a compressed
-//! one takes more memory than the caller offers. What is kept between calls: at
-//! most a frame head and a control payload (139 bytes), and while a compressed
-//! message is incomplete its decompressor (about 43 KiB).
+//! one takes more memory than the caller offers; and no longer than
+//! [`Room::pieces`] lasts, because a few bytes can ask for a whole run of the
+//! decompressor. What is kept between calls: at most a frame head and a control
+//! payload (139 bytes), and while a compressed message is incomplete its
+//! decompressor (about 43 KiB), or before the login what came of the message
+//! ([`MAX_GATHERED`]).
 
 use super::close::CloseCode;
 use super::deflate::{InflateError, Inflater, Inflaters};
@@ -13,6 +16,13 @@ use bytes::BytesMut;
 
 /// Bytes of the longest head: two, an 8-byte length, a 4-byte mask.
 const MAX_HEAD: usize = 14;
+/// Bytes of a compressed message kept for a peer that has not logged in, until
+/// the message is complete: a decompressor would take more. A CONNECT with two
+/// tokens has a quarter of that.
+pub const MAX_GATHERED: usize = 16 * 1024;
+/// For [`Room::pieces`]: as many as a large message in one read wants, and done
+/// in a fraction of a millisecond.
+pub const PIECES: u32 = 64;
 
 /// What the peer may send; agreed on in the upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +40,11 @@ pub struct Room {
     pub output: usize,
     /// Bytes a compressed message may hold.
     pub inflated: usize,
+    /// Runs of the decompressor left, each over at most [`MAX_GATHERED`] bytes;
+    /// counted down by the steps.
+    pub pieces: u32,
+    /// The peer has logged in.
+    pub logged_in: bool,
 }
 
 /// Why a step ended.
@@ -39,6 +54,12 @@ pub enum Step {
     NeedInput,
     /// The output is full: use it and call again, even without more input.
     OutputFull,
+    /// [`Room::pieces`] are used up: let others run and call again, even without
+    /// more input.
+    Tired,
+    /// A compressed message is larger than what is kept before the login. If
+    /// there is output, use it and call again, else the peer asks too much.
+    NeedLogin,
     /// To be answered with [`super::encode::put_pong`].
     Ping(Control),
     /// The peer wants to close; code and text as they are to be sent back, or
@@ -90,6 +111,9 @@ pub enum FrameError {
     /// A Close frame with half a code, or with one that never travels.
     #[error("close frame has a bad code")]
     BadCloseCode,
+    /// See [`Step::NeedLogin`].
+    #[error("compressed message before the login is larger than {MAX_GATHERED} bytes")]
+    TooBigBeforeLogin,
     /// What was compressed.
     #[error(transparent)]
     Inflate(#[from] InflateError),
@@ -122,7 +146,13 @@ pub struct Decoder {
     last: bool,
     /// A message has begun and not ended.
     inside: bool,
+    /// The message that has begun is compressed.
+    packed: bool,
     inflater: Option<Inflater>,
+    /// Compressed bytes that came before the login.
+    gathered: Vec<u8>,
+    /// How many of them are decompressed.
+    unpacked: usize,
 }
 
 impl Decoder {
@@ -138,7 +168,10 @@ impl Decoder {
             mask: 0,
             last: true,
             inside: false,
+            packed: false,
             inflater: None,
+            gathered: Vec::new(),
+            unpacked: 0,
         }
     }
 
@@ -148,7 +181,7 @@ impl Decoder {
         &mut self,
         input: &[u8],
         out: &mut BytesMut,
-        room: Room,
+        room: &mut Room,
         inflaters: &mut Inflaters,
     ) -> Result<(usize, Step), FrameError> {
         let mut used = 0;
@@ -159,7 +192,7 @@ impl Decoder {
                     if rest.is_empty() {
                         return Ok((used, Step::NeedInput));
                     }
-                    used += self.take_head(rest, inflaters)?;
+                    used += self.take_head(rest)?;
                 }
                 Stage::Control(opcode) => {
                     if self.left > 0 && rest.is_empty() {
@@ -176,55 +209,73 @@ impl Decoder {
                 Stage::Data => {
                     if self.left > 0 {
                         if rest.is_empty() {
-                            return Ok((used, self.used_up(out, room)?));
+                            let step = self.used_up(out, room, inflaters)?;
+                            return Ok((used, step.unwrap_or(Step::NeedInput)));
                         }
                         if out.len() >= room.output {
                             return Ok((used, Step::OutputFull));
                         }
-                        used += self.take_data(rest, out, room)?;
+                        let (taken, step) = if self.packed {
+                            self.take_packed(rest, out, room, inflaters)?
+                        } else {
+                            (self.take_data(rest, out, room), None)
+                        };
+                        used += taken;
+                        if let Some(step) = step {
+                            return Ok((used, step));
+                        }
                     }
                     if self.left == 0 {
                         // What comes next, a Close perhaps, comes after all of it.
-                        if !self.last && self.used_up(out, room)? == Step::OutputFull {
-                            return Ok((used, Step::OutputFull));
+                        if !self.last
+                            && let Some(step) = self.used_up(out, room, inflaters)?
+                        {
+                            return Ok((used, step));
                         }
-                        self.stage = if self.last && self.inflater.is_some() {
-                            Stage::Finish
-                        } else {
-                            Stage::Head
-                        };
+                        self.stage =
+                            if self.last && self.packed { Stage::Finish } else { Stage::Head };
                     }
                 }
                 Stage::Finish => {
-                    if let Some(inflater) = &mut self.inflater
-                        && !inflater.finish(out, room.output, room.inflated)?
-                    {
-                        return Ok((used, Step::OutputFull));
+                    if let Some(step) = self.finish(out, room, inflaters)? {
+                        return Ok((used, step));
                     }
-                    if let Some(inflater) = self.inflater.take() {
-                        inflaters.take_back(inflater);
-                    }
-                    self.stage = Stage::Head;
                 }
             }
         }
     }
 
     /// The input is used up, but a decompressor may still hold output for which
-    /// there was no room.
-    fn used_up(&mut self, out: &mut BytesMut, room: Room) -> Result<Step, FrameError> {
-        if let Some(inflater) = &mut self.inflater {
-            inflater.inflate(&[], out, room.output, room.inflated)?;
-            if out.len() >= room.output {
-                return Ok(Step::OutputFull);
+    /// there was no room. `None`: it does not.
+    fn used_up(
+        &mut self,
+        out: &mut BytesMut,
+        room: &mut Room,
+        inflaters: &mut Inflaters,
+    ) -> Result<Option<Step>, FrameError> {
+        if !self.gathered.is_empty() {
+            if !room.logged_in {
+                return Ok(None);
             }
+            if !take_piece(room) {
+                return Ok(Some(Step::Tired));
+            }
+            self.unpack(out, room, inflaters)?;
+        } else if let Some(inflater) = &mut self.inflater {
+            if !take_piece(room) {
+                return Ok(Some(Step::Tired));
+            }
+            let scratch = &mut inflaters.scratch;
+            inflater.inflate(&[], out, room.output, room.inflated, scratch)?;
+        } else {
+            return Ok(None);
         }
-        Ok(Step::NeedInput)
+        Ok((out.len() >= room.output).then_some(Step::OutputFull))
     }
 
     /// Takes bytes of a head and acts on it when it is whole. Errors come as
     /// early as the bytes that show them.
-    fn take_head(&mut self, input: &[u8], inflaters: &mut Inflaters) -> Result<usize, FrameError> {
+    fn take_head(&mut self, input: &[u8]) -> Result<usize, FrameError> {
         let mut used = 0;
         for &byte in input {
             if let Some(place) = self.head.get_mut(self.head_len) {
@@ -239,7 +290,7 @@ impl Decoder {
                 _ => {}
             }
             if self.head_len >= 2 && self.head_len == head_len(second) {
-                self.begin(inflaters)?;
+                self.begin()?;
                 break;
             }
         }
@@ -275,7 +326,7 @@ impl Decoder {
     }
 
     /// The head is whole: what follows?
-    fn begin(&mut self, inflaters: &mut Inflaters) -> Result<(), FrameError> {
+    fn begin(&mut self) -> Result<(), FrameError> {
         let [first, second, a, b, ..] = self.head;
         let length = second & !MASK;
         let (len, at) = match length {
@@ -306,9 +357,8 @@ impl Decoder {
             _ => {
                 self.last = first & FIN != 0;
                 self.inside = !self.last;
-                if first & RSV1 != 0 {
-                    self.inflater = Some(inflaters.lend());
-                }
+                // A continuation goes on with what its message is.
+                self.packed |= first & RSV1 != 0;
                 self.stage = Stage::Data;
             }
         }
@@ -336,32 +386,116 @@ impl Decoder {
         }
     }
 
-    fn take_data(
+    fn take_data(&mut self, input: &[u8], out: &mut BytesMut, room: &Room) -> usize {
+        let n = input.len().min(self.missing()).min(room.output.saturating_sub(out.len()));
+        let start = out.len();
+        out.extend_from_slice(input.get(..n).unwrap_or_default());
+        unmask(out.get_mut(start..).unwrap_or_default(), self.mask);
+        self.taken(n);
+        n
+    }
+
+    /// Takes bytes of a compressed message: keeps them before the login, else
+    /// decompresses, first those that were kept.
+    fn take_packed(
         &mut self,
         input: &[u8],
         out: &mut BytesMut,
-        room: Room,
-    ) -> Result<usize, FrameError> {
-        let n = input.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let used = if let Some(inflater) = &mut self.inflater {
-            // Unmasked in small pieces on the stack: the input is not ours.
-            let mut piece = [0; 4096];
-            let n = n.min(piece.len());
-            let (piece, _) = piece.split_at_mut(n);
-            piece.copy_from_slice(input.get(..n).unwrap_or_default());
-            unmask(piece, self.mask);
-            inflater.inflate(piece, out, room.output, room.inflated)?
-        } else {
-            let n = n.min(room.output.saturating_sub(out.len()));
-            let start = out.len();
-            out.extend_from_slice(input.get(..n).unwrap_or_default());
-            unmask(out.get_mut(start..).unwrap_or_default(), self.mask);
-            n
-        };
-        self.mask = self.mask.rotate_right(8 * (used % 4) as u32);
-        self.left -= used as u64;
-        Ok(used)
+        room: &mut Room,
+        inflaters: &mut Inflaters,
+    ) -> Result<(usize, Option<Step>), FrameError> {
+        if !room.logged_in {
+            let n = input.len().min(self.missing());
+            let n = n.min(MAX_GATHERED.saturating_sub(self.gathered.len()));
+            let start = self.gathered.len();
+            self.gathered.extend_from_slice(input.get(..n).unwrap_or_default());
+            unmask(self.gathered.get_mut(start..).unwrap_or_default(), self.mask);
+            self.taken(n);
+            return Ok((n, (n == 0).then_some(Step::NeedLogin)));
+        }
+        if !take_piece(room) {
+            return Ok((0, Some(Step::Tired)));
+        }
+        if !self.gathered.is_empty() {
+            self.unpack(out, room, inflaters)?;
+            return Ok((0, None));
+        }
+        // Unmasked in small pieces on the stack: the input is not ours.
+        let mut piece = [0; 4096];
+        let n = input.len().min(self.missing()).min(piece.len());
+        let (piece, _) = piece.split_at_mut(n);
+        piece.copy_from_slice(input.get(..n).unwrap_or_default());
+        unmask(piece, self.mask);
+        let inflater = self.inflater.get_or_insert_with(|| inflaters.lend());
+        let scratch = &mut inflaters.scratch;
+        let used = inflater.inflate(piece, out, room.output, room.inflated, scratch)?;
+        self.taken(used);
+        Ok((used, None))
     }
+
+    /// Decompresses what was kept before the login.
+    fn unpack(
+        &mut self,
+        out: &mut BytesMut,
+        room: &Room,
+        inflaters: &mut Inflaters,
+    ) -> Result<(), FrameError> {
+        let inflater = self.inflater.get_or_insert_with(|| inflaters.lend());
+        let rest = self.gathered.get(self.unpacked..).unwrap_or_default();
+        let scratch = &mut inflaters.scratch;
+        self.unpacked += inflater.inflate(rest, out, room.output, room.inflated, scratch)?;
+        if self.unpacked >= self.gathered.len() {
+            (self.gathered, self.unpacked) = (Vec::new(), 0);
+        }
+        Ok(())
+    }
+
+    /// The last byte of a compressed message is in: gives the rest of what is
+    /// inside. `None`: the message is over.
+    fn finish(
+        &mut self,
+        out: &mut BytesMut,
+        room: &mut Room,
+        inflaters: &mut Inflaters,
+    ) -> Result<Option<Step>, FrameError> {
+        if !take_piece(room) {
+            return Ok(Some(Step::Tired));
+        }
+        if !self.gathered.is_empty() {
+            self.unpack(out, room, inflaters)?;
+            if !self.gathered.is_empty() {
+                return Ok(Some(Step::OutputFull));
+            }
+        }
+        let mut inflater = self.inflater.take().unwrap_or_else(|| inflaters.lend());
+        let scratch = &mut inflaters.scratch;
+        if !inflater.finish(out, room.output, room.inflated, scratch)? {
+            self.inflater = Some(inflater);
+            return Ok(Some(Step::OutputFull));
+        }
+        inflaters.take_back(inflater);
+        self.packed = false;
+        self.stage = Stage::Head;
+        Ok(None)
+    }
+
+    /// Bytes missing of this frame, as far as they fit a length.
+    fn missing(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    /// `n` bytes of this frame's payload are used.
+    fn taken(&mut self, n: usize) {
+        self.mask = self.mask.rotate_right(8 * (n % 4) as u32);
+        self.left -= n as u64;
+    }
+}
+
+/// Takes one run of the decompressor from what is left; false if nothing is.
+fn take_piece(room: &mut Room) -> bool {
+    let left = room.pieces.checked_sub(1);
+    room.pieces = left.unwrap_or_default();
+    left.is_some()
 }
 
 /// Bytes of a head with this second byte.

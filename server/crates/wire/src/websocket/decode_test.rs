@@ -32,7 +32,7 @@ enum Event {
 }
 
 const RULES: Rules = Rules { masked: true, compress: true };
-const ROOM: Room = Room { output: 1 << 20, inflated: 1 << 20 };
+const ROOM: Room = Room { output: 1 << 20, inflated: 1 << 20, pieces: PIECES, logged_in: true };
 
 /// Feeds `input` in pieces of `split` bytes.
 fn decode(rules: Rules, input: &[u8], split: usize, room: Room) -> Result<Vec<Event>, FrameError> {
@@ -43,7 +43,7 @@ fn decode(rules: Rules, input: &[u8], split: usize, room: Room) -> Result<Vec<Ev
     for piece in input.chunks(split.max(1)) {
         let mut rest = piece;
         loop {
-            let (used, step) = decoder.step(rest, &mut out, room, &mut pool)?;
+            let (used, step) = decoder.step(rest, &mut out, &mut room.clone(), &mut pool)?;
             assert!(out.len() <= room.output);
             rest = &rest[used..];
             if !out.is_empty() {
@@ -57,6 +57,8 @@ fn decode(rules: Rules, input: &[u8], split: usize, room: Room) -> Result<Vec<Ev
             match step {
                 Step::NeedInput => break assert!(rest.is_empty()),
                 Step::OutputFull => assert!(!was_empty, "stuck"),
+                Step::Tired => {}
+                Step::NeedLogin => panic!("more than is kept before a login"),
                 Step::Ping(p) => events.push(Event::Ping(p.payload().to_vec())),
                 Step::Close(c) => {
                     events.push(Event::Close(c.map(|(code, text)| (code.number(), text))));
@@ -109,6 +111,8 @@ proptest! {
         messages in prop::collection::vec(sent(), 0..6),
         split in 1usize..300,
         output in 1usize..900,
+        pieces in 1u32..5,
+        logged_in: bool,
     ) {
         let mut wire = Vec::new();
         let mut bytes = Vec::new();
@@ -138,7 +142,7 @@ proptest! {
             }
         }
         wire.extend(frame(FIN | CLOSE, b"\x03\xE8bye", [9, 8, 7, 6]));
-        let events = decode(RULES, &wire, split, Room { output, ..ROOM }).unwrap();
+        let events = decode(RULES, &wire, split, Room { output, pieces, logged_in, ..ROOM }).unwrap();
         let (mut got, mut got_pings, mut closed) = (Vec::new(), Vec::new(), 0);
         for e in events {
             match e {
@@ -160,7 +164,7 @@ proptest! {
         junk in prop::collection::vec(any::<u8>(), 0..400),
         split in 1usize..50,
     ) {
-        let room = Room { output: 100, inflated: 5000 };
+        let room = Room { output: 100, inflated: 5000, ..ROOM };
         let whole = decode(RULES, &junk, usize::MAX, room);
         let pieces = decode(RULES, &junk, split, room);
         // Which error a damaged compressed message shows depends on the split.
@@ -229,11 +233,11 @@ fn a_large_message_needs_no_more_room_than_offered() {
         frame(FIN | BINARY, &payload, [1, 2, 3, 4]),
         frame(FIN | RSV1 | BINARY, &packed, [1, 2, 3, 4]),
     ] {
-        let room = Room { output: 1000, inflated: payload.len() };
+        let room = Room { output: 1000, inflated: payload.len(), ..ROOM };
         assert_eq!(decode(RULES, &wire, 5000, room), Ok(vec![Event::Bytes(payload.clone())]));
     }
     let wire = frame(FIN | RSV1 | BINARY, &packed, [1, 2, 3, 4]);
-    let room = Room { output: 1000, inflated: payload.len() - 1 };
+    let room = Room { output: 1000, inflated: payload.len() - 1, ..ROOM };
     assert_eq!(
         decode(RULES, &wire, 5000, room),
         Err(FrameError::Inflate(InflateError::TooBig(payload.len() - 1)))
@@ -260,4 +264,82 @@ fn nothing_waits_inside_for_more_input() {
             assert!(got.len() > 299_000, "{}", got.len());
         }
     }
+}
+
+/// Steps once; what was taken, why it stopped, what came out.
+fn step(decoder: &mut Decoder, input: &[u8], room: &mut Room) -> (usize, Step, BytesMut) {
+    let mut out = BytesMut::new();
+    let (used, step) = decoder.step(input, &mut out, room, &mut Inflaters::default()).unwrap();
+    (used, step, out)
+}
+
+#[test]
+fn a_turn_ends_after_so_many_runs_of_the_decompressor() {
+    let ping = frame(FIN | PING, b"", [0; 4]);
+    let empty = frame(FIN | RSV1 | BINARY, &[0], [0; 4]);
+    // Empty stored blocks, byte by byte, behind the beginning of their message.
+    let begin = frame(RSV1 | BINARY, b"", [0; 4]);
+    let block = [0, 0, 0, 0xFF, 0xFF];
+    let fragments: Vec<_> = block.iter().map(|b| frame(CONTINUATION, &[*b], [0; 4])).collect();
+    for (first, unit) in [
+        (Vec::new(), empty.clone()),
+        (Vec::new(), [&empty[..], &ping].concat()),
+        (begin, fragments.concat()),
+        (frame(RSV1 | BINARY, &[0], [0; 4]), frame(CONTINUATION, b"", [0; 4])),
+    ] {
+        for logged_in in [true, false] {
+            let mut wire = first.clone();
+            wire.extend(unit.repeat(1000));
+            let mut decoder = Decoder::new(RULES);
+            let mut room = Room { logged_in, ..ROOM };
+            let mut used = 0;
+            let end = loop {
+                let (n, why, out) = step(&mut decoder, &wire[used..], &mut room);
+                assert!(out.is_empty());
+                used += n;
+                // An answer to the peer begins no new turn.
+                if !matches!(why, Step::Ping(_)) {
+                    break why;
+                }
+            };
+            if !first.is_empty() && !logged_in {
+                // Nothing runs before the message is whole.
+                assert_eq!((used, end), (wire.len(), Step::NeedInput));
+                continue;
+            }
+            assert_eq!(end, Step::Tired);
+            assert!(used <= first.len() + (PIECES as usize + 1) * unit.len(), "{used}");
+            // With new strength it goes on where it was.
+            room.pieces = PIECES;
+            assert!(step(&mut decoder, &wire[used..], &mut room).0 > 0);
+        }
+    }
+}
+
+#[test]
+fn before_the_login_little_is_kept_of_a_compressed_message() {
+    // Stored blocks: as large compressed as they are.
+    let mut packed = Vec::new();
+    for _ in 0..2 {
+        packed.extend([0, 0x10, 0x27, 0xEF, 0xD8]);
+        packed.extend([b'x'; 10_000]);
+    }
+    packed.push(0);
+    let wire = frame(FIN | RSV1 | BINARY, &packed, [1, 2, 3, 4]);
+    let mut decoder = Decoder::new(RULES);
+    let mut stranger = Room { logged_in: false, ..ROOM };
+    let head = wire.len() - packed.len();
+    for (from, to, why) in [(0, 5000, Step::NeedInput), (5000, wire.len(), Step::NeedLogin)] {
+        let (used, got, out) = step(&mut decoder, &wire[from..to], &mut stranger);
+        assert_eq!((from + used, got), (to.min(head + MAX_GATHERED), why));
+        assert!(out.is_empty() && decoder.inflater.is_none());
+    }
+    assert!(decoder.gathered.capacity() <= 2 * MAX_GATHERED);
+    assert_eq!(stranger.pieces, PIECES);
+    // What came before was the login: the message goes on.
+    let rest = &wire[head + MAX_GATHERED..];
+    let (used, why, out) = step(&mut decoder, rest, &mut ROOM.clone());
+    assert_eq!((used, why), (rest.len(), Step::NeedInput));
+    assert_eq!(out, vec![b'x'; 20_000]);
+    assert_eq!(decoder.gathered.capacity(), 0);
 }

@@ -2,7 +2,7 @@
 //! itself, so that no connection keeps a dictionary between messages. The states
 //! are lent by the thread that works on a message.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What a sender leaves out at the end of a message (RFC 7692 §7.2.1), and an
@@ -10,7 +10,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 const END: [u8; 9] = [0, 0, 0xFF, 0xFF, 1, 0, 0, 0xFF, 0xFF];
 /// Bytes the sender leaves out.
 const OMITTED: usize = 4;
-/// Output made room for at a time.
+/// Bytes of output made at a time.
 const GROW: usize = 16 * 1024;
 /// Idle states kept by a thread; each takes about 43 KiB.
 const KEEP: usize = 8;
@@ -87,6 +87,7 @@ impl Inflater {
         out: &mut BytesMut,
         room: usize,
         max: usize,
+        scratch: &mut Scratch,
     ) -> Result<usize, InflateError> {
         let mut used = 0;
         loop {
@@ -98,7 +99,7 @@ impl Inflater {
             if free == 0 {
                 return Ok(used);
             }
-            let (taken, made) = self.step(rest, out, free, max)?;
+            let (taken, made) = self.step(rest, out, free, max, scratch)?;
             used += taken;
             // Without input an empty step means that nothing is left inside.
             if made == 0 && (taken == 0 || used == input.len()) {
@@ -115,6 +116,7 @@ impl Inflater {
         out: &mut BytesMut,
         room: usize,
         max: usize,
+        scratch: &mut Scratch,
     ) -> Result<bool, InflateError> {
         while !self.ended {
             let free = room.saturating_sub(out.len());
@@ -122,7 +124,7 @@ impl Inflater {
                 return Ok(false);
             }
             let end = END.get(self.tail..).unwrap_or_default();
-            let (taken, made) = self.step(end, out, free, max)?;
+            let (taken, made) = self.step(end, out, free, max, scratch)?;
             self.tail += taken;
             if taken == 0 && made == 0 && !self.ended {
                 return Err(InflateError::Damaged);
@@ -137,17 +139,17 @@ impl Inflater {
         out: &mut BytesMut,
         free: usize,
         max: usize,
+        scratch: &mut Scratch,
     ) -> Result<(usize, usize), InflateError> {
         // One byte more than allowed shows that there is more.
         let want = free.min(GROW).min(max.saturating_sub(self.made).saturating_add(1));
-        let start = out.len();
-        out.put_bytes(0, want);
         let (in_before, out_before) = (self.state.total_in(), self.state.total_out());
-        let target = out.get_mut(start..).unwrap_or_default();
+        let target = scratch.room(want);
         let status = self.state.decompress(input, target, FlushDecompress::None);
         let taken = (self.state.total_in() - in_before) as usize;
         let made = (self.state.total_out() - out_before) as usize;
-        out.truncate(start + made);
+        let start = out.len();
+        out.extend_from_slice(target.get(..made).unwrap_or_default());
         match status {
             Err(_) => {
                 // What came with the error is nothing to rely on.
@@ -166,22 +168,40 @@ impl Inflater {
     }
 }
 
+/// Where output is made, so that a call that makes little clears nothing. Takes
+/// 16 KiB from its first use on.
+#[derive(Debug, Default)]
+pub struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn room(&mut self, want: usize) -> &mut [u8] {
+        if self.0.is_empty() {
+            self.0.resize(GROW, 0);
+        }
+        self.0.get_mut(..want).unwrap_or_default()
+    }
+}
+
 /// Decompressors not in use, for all connections of a thread.
 #[derive(Debug, Default)]
-pub struct Inflaters(Vec<Inflater>);
+pub struct Inflaters {
+    idle: Vec<Inflater>,
+    /// For the one at work.
+    pub scratch: Scratch,
+}
 
 impl Inflaters {
     /// One to begin a message with.
     pub fn lend(&mut self) -> Inflater {
-        self.0.pop().unwrap_or_else(Inflater::new)
+        self.idle.pop().unwrap_or_else(Inflater::new)
     }
 
     /// Takes one back after its message.
     pub fn take_back(&mut self, mut inflater: Inflater) {
-        if self.0.len() < KEEP {
+        if self.idle.len() < KEEP {
             inflater.state.reset(false);
             (inflater.made, inflater.ended, inflater.tail) = (0, false, 0);
-            self.0.push(inflater);
+            self.idle.push(inflater);
         }
     }
 }

@@ -16,13 +16,13 @@ fn inflate(
     room: usize,
     max: usize,
 ) -> Result<(Vec<u8>, usize), InflateError> {
-    let mut inflater = Inflater::new();
+    let (mut inflater, mut scratch) = (Inflater::new(), Scratch::default());
     let mut out = BytesMut::new();
     let mut all = Vec::new();
     let mut most = 0;
     for mut piece in packed.chunks(step.max(1)) {
         while !piece.is_empty() {
-            let used = inflater.inflate(piece, &mut out, room, max)?;
+            let used = inflater.inflate(piece, &mut out, room, max, &mut scratch)?;
             piece = &piece[used..];
             most = most.max(out.len());
             assert!(used > 0 || !out.is_empty(), "stuck");
@@ -31,7 +31,7 @@ fn inflate(
         }
     }
     loop {
-        let done = inflater.finish(&mut out, room, max)?;
+        let done = inflater.finish(&mut out, room, max, &mut scratch)?;
         most = most.max(out.len());
         all.extend_from_slice(&out);
         if done {
@@ -83,9 +83,10 @@ fn one_state_serves_many_messages() {
         deflater.message(plain.as_bytes(), &mut packed);
         let mut inflater = pool.lend();
         let mut out = BytesMut::new();
-        let used = inflater.inflate(&packed, &mut out, usize::MAX, usize::MAX).unwrap();
+        let (all, scratch) = (usize::MAX, &mut pool.scratch);
+        let used = inflater.inflate(&packed, &mut out, all, all, scratch).unwrap();
         assert_eq!(used, packed.len());
-        assert!(inflater.finish(&mut out, usize::MAX, usize::MAX).unwrap());
+        assert!(inflater.finish(&mut out, all, all, scratch).unwrap());
         assert_eq!(out, plain.as_bytes());
         pool.take_back(inflater);
     }

@@ -19,9 +19,10 @@ fn frames(encoder: Encoder, payload: &[u8]) -> Vec<u8> {
 
 fn read(frames: &[u8]) -> Vec<u8> {
     let mut decoder = Decoder::new(Rules { masked: false, compress: true });
-    let room = Room { output: usize::MAX, inflated: usize::MAX };
+    let all = usize::MAX;
+    let mut room = Room { output: all, inflated: all, pieces: u32::MAX, logged_in: true };
     let mut out = BytesMut::new();
-    let step = decoder.step(frames, &mut out, room, &mut Inflaters::default());
+    let step = decoder.step(frames, &mut out, &mut room, &mut Inflaters::default());
     assert_eq!(step, Ok((frames.len(), Step::NeedInput)));
     out.to_vec()
 }
