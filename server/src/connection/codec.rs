@@ -54,7 +54,8 @@ pub trait Framing: Send + std::fmt::Debug {
     /// `plain`, stopping soon after `room` bytes. What is needed again (part of a
     /// frame) stays in `wire` or inside. Answers to the peer (a Pong) go to
     /// `reply` as whole frames. `Ok(true)`: it stopped for lack of room, or
-    /// because it did enough for one turn, and can go on without new bytes. An error closes the connection.
+    /// because it did enough for one turn, and can go on without new bytes. An
+    /// error closes the connection.
     fn decode(
         &mut self,
         wire: &mut BytesMut,
