@@ -98,11 +98,14 @@ def short(value):
     return text if len(text) < 160 else text[:157] + "..."
 
 
+def recorded_answers(script):
+    """What the reference answered when it was recorded."""
+    return json.loads((HERE / "recorded" / f"{script.name}.json").read_text())
+
+
 def wanted_answers(script, reference):
     """Live answers of the reference, else the recorded ones."""
-    if reference:
-        return play(script, reference)
-    return json.loads((HERE / "recorded" / f"{script.name}.json").read_text())
+    return play(script, reference) if reference else recorded_answers(script)
 
 
 def main(args):
@@ -133,6 +136,12 @@ def main(args):
         for title, answers in want.items():
             name = f"{script.name}/{title}"
             bad = differences(name, got.get(title, []), answers, accepted)
+            if bad and reference:
+                # On a busy machine the reference sometimes answers late or in
+                # another order: what it answered on a quiet one counts as well.
+                quiet = recorded_answers(script).get(title)
+                if quiet and not differences(name, got.get(title, []), quiet, accepted):
+                    bad = []
             exchanges += 0 if isinstance(answers, str) else len(answers)
             if isinstance(answers, str):
                 suite.fail(name, f"the reference could not play it: {answers}")
