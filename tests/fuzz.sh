@@ -67,6 +67,8 @@ seeds() {
   # skip, delete, purge, gone, delta, trim, expire, advance
   printf '\1\12\1\7\0\0\0\0\0\0\0\0\2\31\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0S.a\7\11\1\1\0\0\0\0\0\0\0' |
     seed stream_log 1
+  # an advance to the last number there is
+  printf '\11\21\1\377\377\377\377\377\377\377\377\0\0\0\0\0\0\0\0' | seed stream_log 2
   printf '\0\1\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\1' | seed consumer_delta 1
   # every check on; the RFC's key
   printf '\37GET /x/mqtt HTTP/1.1\r\nHost: a.b\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nOrigin: http://a.b\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nUser-Agent: Mozilla/5.0\r\nCookie: u=x\r\nX-Forwarded-For: 1.2.3.4\r\nNats-No-Masking: true\r\n\r\n' |

@@ -19,6 +19,11 @@ mod query;
 #[cfg(test)]
 mod store_test;
 
+/// Highest sequence a stream may be moved to at once (`first_seq`, a purge, a
+/// mirror's origin, a backup). Far from the end of the numbers, so that no count
+/// of messages that follow can reach it and "the next sequence" always exists.
+pub const MAX_SEQ: u64 = u64::MAX >> 2;
+
 /// Why a store could not answer. `Damaged` never turns into "not found".
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -10,6 +10,7 @@ use super::subjects::{check_mapping, is_valid, overlap, within};
 use super::{DiscardPolicy, PersistMode, RetentionPolicy, StorageType, StreamConfig};
 use crate::duration::{self, MILLISECOND, SECOND};
 use crate::error::{self, ApiError};
+use gust_storage::store::MAX_SEQ;
 
 /// Applies defaults to `config` and checks it. `pedantic` refuses what would be
 /// changed silently.
@@ -53,6 +54,12 @@ fn check_names(cfg: &StreamConfig) -> Result<(), ApiError> {
 fn check_counts(cfg: &mut StreamConfig, pedantic: bool) -> Result<(), ApiError> {
     if cfg.num_replicas == 0 {
         cfg.num_replicas = 1;
+    }
+    if cfg.first_seq > MAX_SEQ {
+        return invalid(format!(
+            "first sequence {} is beyond {MAX_SEQ}, the highest one possible",
+            cfg.first_seq
+        ));
     }
     if cfg.num_replicas > MAX_REPLICAS {
         return invalid(format!("maximum replicas is {MAX_REPLICAS}"));

@@ -18,9 +18,7 @@ use crate::effect::{Interest, Nanos};
 use crate::snapshot::{ConsumerBackup, RestoreItem, RestoredMessage, SnapshotError};
 use bytes::BytesMut;
 use gust_storage::record::{self, MessageView};
-
-/// Highest sequence a backup may name; leaves room to count on.
-const MAX_SEQ: u64 = u64::MAX >> 2;
+use gust_storage::store::MAX_SEQ;
 
 /// See the module documentation.
 pub struct Restoring {

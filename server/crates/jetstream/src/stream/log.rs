@@ -25,6 +25,7 @@
 use crate::effect::Nanos;
 use bytes::{BufMut, BytesMut};
 use gust_storage::record::{Frame, MessageView, kind, put_frame};
+use gust_storage::store::MAX_SEQ;
 
 /// Version byte of every body here.
 pub const VERSION: u8 = 1;
@@ -137,11 +138,15 @@ pub enum LogError {
 }
 
 impl<'a> Change<'a> {
-    /// Reads the change in a frame.
+    /// Reads the change in a frame. No change names a sequence beyond [`MAX_SEQ`]
+    /// twice over: nothing that follows it has to fear the end of the numbers.
     pub fn read(frame: &Frame<'a>) -> Result<Change<'a>, LogError> {
         if frame.kind == kind::MESSAGE {
             let m = frame.message().map_err(|_| LogError::Malformed(frame.kind))?;
-            return Ok(Change::Message(m));
+            return match possible(m.seq) {
+                Some(_) => Ok(Change::Message(m)),
+                None => Err(LogError::Malformed(frame.kind)),
+            };
         }
         let (&version, body) = frame.body.split_first().ok_or(LogError::Malformed(frame.kind))?;
         if version != VERSION || !(SKIP..=PROGRESS).contains(&frame.kind) {
@@ -209,14 +214,14 @@ fn read_body(kind: u8, mut b: &[u8]) -> Option<Change<'_>> {
     let b = &mut b;
     let change = match kind {
         SKIP => {
-            let (seq, ts) = (u64_(b)?, u64_(b)? as i64);
+            let (seq, ts) = (possible(u64_(b)?)?, u64_(b)? as i64);
             let (subj, hdr) = (u16_(b)?, u32_(b)?);
             let subject = take(b, usize::from(subj))?;
             let headers = take(b, hdr as usize)?;
             Change::Skip(MessageView { seq, ts, subject, headers, payload: b"" })
         }
         DELETE => Change::Delete { seq: u64_(b)?, erase: take(b, 1)?[0] != 0 },
-        PURGE => Change::Purge { below: u64_(b)?, keep: u64_(b)?, filter: rest(b) },
+        PURGE => Change::Purge { below: possible(u64_(b)?)?, keep: u64_(b)?, filter: rest(b) },
         CONFIG => Change::Config(rest(b)),
         CONSUMER => {
             let created = u64_(b)? as i64;
@@ -235,13 +240,19 @@ fn read_body(kind: u8, mut b: &[u8]) -> Option<Change<'_>> {
             let n = u16_(b)?;
             Change::Delta { name: take(b, usize::from(n))?, body: rest(b) }
         }
-        TRIM => Change::Trim(u64_(b)?),
+        TRIM => Change::Trim(possible(u64_(b)?)?),
         EXPIRE if b.len().is_multiple_of(8) => Change::Expire(rest(b)),
-        ADVANCE => Change::Advance { seq: u64_(b)?, ts: u64_(b)? as i64 },
+        ADVANCE => Change::Advance { seq: possible(u64_(b)?)?, ts: u64_(b)? as i64 },
         PROGRESS => Change::Progress { seq: u64_(b)?, source: rest(b) },
         _ => return None,
     };
     b.is_empty().then_some(change)
+}
+
+/// A sequence a log may hold: what the doors let in ([`MAX_SEQ`]) and as many
+/// messages after it as can ever be published.
+fn possible(seq: u64) -> Option<u64> {
+    (seq <= MAX_SEQ << 1).then_some(seq)
 }
 
 /// The sequences of [`Change::Expire`].
@@ -306,6 +317,25 @@ mod tests {
         all().iter().for_each(|c| c.put(&mut out));
         let read: Vec<_> = frames(&out, true).map(|f| Change::read(&f.unwrap()).unwrap()).collect();
         assert_eq!(read, all());
+    }
+
+    #[test]
+    fn sequences_without_a_next_one_are_refused() {
+        let (seq, ts) = (u64::MAX, 1);
+        let m = MessageView { seq, ts, subject: b"a", headers: b"", payload: b"" };
+        let endless = [
+            Change::Message(m),
+            Change::Skip(m),
+            Change::Purge { below: seq, keep: 0, filter: b"" },
+            Change::Trim(seq),
+            Change::Advance { seq, ts },
+        ];
+        for change in endless {
+            let mut out = BytesMut::new();
+            change.put(&mut out);
+            let f = read_frame(&out).unwrap();
+            assert_eq!(Change::read(&f), Err(LogError::Malformed(f.kind)));
+        }
     }
 
     #[test]

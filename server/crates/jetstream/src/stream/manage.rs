@@ -24,6 +24,7 @@ use crate::error::{self, ApiError};
 use crate::json;
 use crate::time::Time;
 use bytes::{Buf, Bytes, BytesMut};
+use gust_storage::store::MAX_SEQ;
 
 /// Most calls that wait for earlier ones; more get 10008.
 const MAX_CALLS: usize = 4096;
@@ -87,6 +88,10 @@ impl Stream {
                 return Err(error::stream_purge_failed("stream purge not permitted"));
             }
             let Purge { filter, seq, keep } = purge;
+            if *seq > MAX_SEQ {
+                let why = format!("sequence {seq} is beyond {MAX_SEQ}, the highest one possible");
+                return Err(error::stream_purge_failed(&why));
+            }
             lead.propose_barrier(&Change::Purge { below: *seq, keep: *keep, filter });
             if filter.is_empty() && *keep == 0 && *seq > lead.last_seq {
                 // As the store will do: the stream moves on to `seq`.

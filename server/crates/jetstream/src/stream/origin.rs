@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::json::{self, json_struct};
 use crate::time::Time;
 use bytes::Bytes;
+use gust_storage::store::MAX_SEQ;
 use gust_subject::Transform;
 
 /// Silence after which an origin counts as stalled; also how long an answer to
@@ -250,7 +251,7 @@ impl Origin {
             return self.on_control(reply, block, cx);
         }
         let Some(ack) = AckSubject::parse(reply) else { return Event::Nothing };
-        if ack.deliveries > 1 {
+        if ack.deliveries > 1 || ack.stream_seq > MAX_SEQ {
             return Event::Nothing;
         }
         if ack.consumer_seq != self.dseq + 1 {

@@ -4,6 +4,7 @@ use super::fixture::{Bench, START};
 use super::{Inbound, Purge};
 use crate::effect::Effect;
 use bytes::Bytes;
+use gust_storage::store::MAX_SEQ;
 
 fn err(code: u16, err_code: u16, text: &str) -> String {
     format!(
@@ -245,6 +246,18 @@ fn purging_beyond_the_end_moves_the_stream_also_for_messages_in_flight() {
     b.commit();
     assert_eq!(b.messages(), ["S.a=2@100"]);
     assert_eq!(b.stream.take_completions(), [(1, Ok(super::Completion::Purged(1)))]);
+}
+
+#[test]
+fn a_stream_cannot_be_moved_to_the_end_of_the_numbers() {
+    let mut b = Bench::new("");
+    b.stream.purge(&Purge { seq: MAX_SEQ + 1, ..Purge::default() }, 1);
+    let refused = b.stream.take_completions().pop().unwrap().1.unwrap_err();
+    assert_eq!(refused.err_code, 10110);
+    b.stream.purge(&Purge { seq: MAX_SEQ, ..Purge::default() }, 2);
+    b.publish("S.a", &[], "1");
+    b.publish("S.a", &[], "2");
+    assert_eq!(b.messages(), [format!("S.a=1@{MAX_SEQ}"), format!("S.a=2@{}", MAX_SEQ + 1)]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::config::StreamSource;
 use crate::effect::Nanos;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use gust_storage::record::MessageView;
+use gust_storage::store::MAX_SEQ;
 use std::collections::BTreeMap;
 
 /// Progress of every source: sequence of the last message taken, by index name.
@@ -211,7 +212,8 @@ fn read_source_header(value: &[u8]) -> Option<(String, u64)> {
     let mut fields = text.split(' ');
     let (name, seq) = (fields.next()?, fields.next()?);
     let (filter, dest) = (fields.next()?, fields.next()?);
-    Some((format!("{name} {filter} {dest}"), headers::number(seq.as_bytes())?))
+    let seq = headers::number(seq.as_bytes()).filter(|seq| *seq <= MAX_SEQ)?;
+    Some((format!("{name} {filter} {dest}"), seq))
 }
 
 /// Appends `count u32 · n × (length u16 · index name · seq u64)`.
