@@ -5,7 +5,8 @@
 //! Whoever can open a connection can name accounts that do not exist. So a miss
 //! costs at most one lookup per account and [`REMEMBER`], and at most
 //! [`AT_ONCE`] lookups burden disk or web server; others wait their turn within
-//! the time a lookup may take.
+//! the time a lookup may take. A lookup nobody waits for any more is given up:
+//! who hangs up must not hold up those who stay.
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -36,13 +37,13 @@ impl FetchError {
 /// What a lookup found.
 pub type Outcome<T> = Result<T, FetchError>;
 
-/// Who waits for a lookup.
-type Waiting<T> = watch::Receiver<Option<Outcome<T>>>;
+/// A lookup under way; its receivers are those who wait for it.
+type Flight<T> = Arc<watch::Sender<Option<Outcome<T>>>>;
 
 /// Lookups of values of type `T` by account.
 #[derive(Debug)]
 pub struct Flights<T> {
-    running: Mutex<HashMap<String, Waiting<T>>>,
+    running: Mutex<HashMap<String, Flight<T>>>,
     failed: Mutex<HashMap<String, (Instant, FetchError)>>,
     room: Arc<Semaphore>,
     timeout_ns: AtomicU64,
@@ -70,7 +71,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 
     /// Waits for the lookup of `id`, starting it as `work` unless one is under
-    /// way or failed a moment ago. It goes on if the caller stops waiting.
+    /// way or failed a moment ago. It is dropped when nobody waits any more.
     pub async fn get<W, F>(self: &Arc<Self>, id: &str, work: W) -> Outcome<T>
     where
         W: FnOnce() -> F,
@@ -82,17 +83,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let mut waiting = {
             let mut running = self.running.lock();
             match running.get(id) {
-                Some(rx) => rx.clone(),
+                Some(flight) => flight.subscribe(),
                 None => {
                     let (tx, rx) = watch::channel(None);
-                    running.insert(id.to_owned(), rx.clone());
-                    let (flights, id, work) = (self.clone(), id.to_owned(), work());
-                    let own = rx.clone();
-                    tokio::spawn(async move {
-                        let outcome = flights.timed(work).await;
-                        flights.landed(&id, &own, &outcome);
-                        tx.send_replace(Some(outcome));
-                    });
+                    let flight = Arc::new(tx);
+                    running.insert(id.to_owned(), flight.clone());
+                    tokio::spawn(self.clone().fly(id.to_owned(), flight, work()));
                     rx
                 }
             }
@@ -100,6 +96,27 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let landed = waiting.wait_for(Option::is_some).await;
         let outcome = landed.ok().and_then(|o| (*o).clone());
         outcome.unwrap_or_else(|| Err(FetchError::new("the lookup was given up")))
+    }
+
+    async fn fly(
+        self: Arc<Self>,
+        id: String,
+        flight: Flight<T>,
+        work: impl Future<Output = Outcome<T>>,
+    ) {
+        let mut work = std::pin::pin!(self.timed(work));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                () = flight.closed() => {
+                    if self.abandoned(&id, &flight) {
+                        return;
+                    }
+                }
+            }
+        };
+        self.landed(&id, &flight, &outcome);
+        flight.send_replace(Some(outcome));
     }
 
     /// What failed before, or is about to, may be found now.
@@ -118,10 +135,23 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         tokio::time::timeout(timeout, turn).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn landed(&self, id: &str, own: &Waiting<T>, outcome: &Outcome<T>) {
+    /// Takes the flight off the list if it is true that nobody waits for it.
+    fn abandoned(&self, id: &str, flight: &Flight<T>) -> bool {
+        let mut running = self.running.lock();
+        // Receivers only come to a listed flight while the list is locked.
+        if flight.receiver_count() > 0 {
+            return false;
+        }
+        if running.get(id).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
+            running.remove(id);
+        }
+        true
+    }
+
+    fn landed(&self, id: &str, flight: &Flight<T>, outcome: &Outcome<T>) {
         let mut running = self.running.lock();
         // Forgotten meanwhile: another one may be under way.
-        if !running.get(id).is_some_and(|rx| rx.same_channel(own)) {
+        if !running.get(id).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
             return;
         }
         running.remove(id);
@@ -195,6 +225,29 @@ mod tests {
             assert!(flights.running.lock().is_empty());
             // It is over: the next one asks again.
             assert_eq!(flights.get("A", || async { Ok(8) }).await, Ok(8));
+        });
+    }
+
+    #[test]
+    fn lookups_of_those_who_left_do_not_hold_up_the_others() {
+        run(async {
+            let flights = Flights::<u32>::new(Duration::from_secs(3600));
+            let gone: Vec<_> = (0..AT_ONCE * 3)
+                .map(|n| {
+                    let flights = flights.clone();
+                    tokio::spawn(async move {
+                        flights.get(&format!("A{n}"), std::future::pending).await
+                    })
+                })
+                .collect();
+            while flights.room.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            gone.iter().for_each(tokio::task::JoinHandle::abort);
+            // Would wait for an hour for its turn.
+            assert_eq!(flights.get("B", || async { Ok(1) }).await, Ok(1));
+            assert!(flights.running.lock().is_empty());
+            assert_eq!(flights.room.available_permits(), AT_ONCE);
         });
     }
 
