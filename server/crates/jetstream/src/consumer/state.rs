@@ -136,6 +136,11 @@ impl Ranges {
     }
 }
 
+/// Whether a message can have this sequence; checkpoints refuse any other.
+fn is_message(seq: u64) -> bool {
+    (1..u64::MAX).contains(&seq)
+}
+
 impl ConsumerState {
     /// The state a backup describes. What contradicts `delivered` is dropped.
     pub fn restored(
@@ -185,6 +190,7 @@ impl ConsumerState {
                 freed.add(from, next.saturating_sub(from));
             }
             Op::Deliver { first, n, ts } => self.deliver(first, n, ts, policy, freed),
+            Op::Redeliver { seq, .. } | Op::Exceed { seq } if !is_message(seq) => {}
             Op::Redeliver { seq, ts } => {
                 self.delivered.consumer = self.delivered.consumer.saturating_add(1);
                 let times = self.redelivered.entry(seq).or_insert(0);
