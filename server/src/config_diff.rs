@@ -1,12 +1,11 @@
 //! `gust config diff`: the plan of a reload, from two files or from a server.
 
-use crate::explain::ask;
-use crate::{clock, reload, run};
+use crate::{ask, clock, reload, run};
 use gust_account::AccountSet;
 use gust_config::Options;
 use gust_config::cli::CliOptions;
+use gust_config::cli::access::Access;
 use gust_config::cli::config_diff::{Between, DiffRequest};
-use gust_config::cli::explain::ExplainRequest;
 use gust_config::options::reload::{Change, Class, ReloadPlan, plan};
 use serde_json::Value;
 use std::io::Write;
@@ -17,7 +16,7 @@ use std::process::ExitCode;
 pub fn run(request: &DiffRequest) -> ExitCode {
     let plan = match &request.between {
         Between::Files(sides) => between_files(sides),
-        Between::Server { url, creds } => by_server(url, creds.as_ref()),
+        Between::Server(access) => by_server(access),
     };
     match plan {
         Ok(plan) => {
@@ -55,8 +54,7 @@ fn side(cli: &CliOptions) -> Result<Options, String> {
     Ok(options)
 }
 
-fn by_server(url: &str, creds: Option<&String>) -> Result<ReloadPlan, String> {
-    let who = ExplainRequest { creds: creds.cloned(), ..ExplainRequest::default() };
+fn by_server(access: &Access) -> Result<ReloadPlan, String> {
     let subject = |info: &Value| {
         // nats-server would ignore the question and reload.
         if info["go"] != "rust" {
@@ -65,7 +63,7 @@ fn by_server(url: &str, creds: Option<&String>) -> Result<ReloadPlan, String> {
         let id = info["server_id"].as_str().unwrap_or_default();
         Ok(format!("$SYS.REQ.SERVER.{id}.RELOAD"))
     };
-    let answer = ask::request(&who, url, subject, "{\"dry_run\":true}")?;
+    let answer = ask::request(access, subject, "{\"dry_run\":true}")?;
     if let Some(text) = answer["error"]["description"].as_str() {
         return Err(format!("the server says: {text}"));
     }

@@ -3,6 +3,7 @@
 //! pure crates below `server/crates` and in the storage and raft engines.
 
 pub mod account;
+mod ask;
 pub mod callout;
 pub mod client;
 pub mod client_registry;

@@ -1,5 +1,6 @@
 //! `gust config diff …`: what a reload would do, before it is done.
 
+use super::access::{Access, FLAGS};
 use super::flags::{self, Flags};
 use super::{CliOptions, CliOutcome, PRODUCT_VERSION, Program};
 
@@ -18,39 +19,39 @@ pub enum Between {
     /// Two files, both under the flags the server runs with.
     Files(Box<[CliOptions; 2]>),
     /// What a server runs and the file it would read now.
-    Server {
-        /// `nats://[user:pass@]host:port` of a user of the system account.
-        url: String,
-        /// `--creds`: file with token and seed.
-        creds: Option<String>,
-    },
+    Server(Box<Access>),
 }
 
 /// The help text.
-pub const USAGE: &str = "
+#[must_use]
+pub fn usage() -> String {
+    format!("{USAGE}{FLAGS}")
+}
+
+const USAGE: &str = "
 Usage: gust config diff [flags] <running file> <new file> [--json]
-       gust config diff --server <url> [--creds <file>] [--json]
+       gust config diff --server <url> [login] [--json]
 
 Says what a reload would change, and what needs a restart, without doing it.
 Ends with 0 if nothing needs a restart, 1 if something does, 2 if the files cannot
 be loaded or the server cannot be asked.
 
-    [flags]           Those the server was started with: they win over both files
-    --server <url>    Ask this server (nats://user:password@host:port, a user of the
-                      system account) about the file it would read now
-    --creds <file>    Credentials for the server instead (operator mode)
-    --json            A document for programs
-    -h, --help        Show this text
+    [flags]                  Those the server was started with: they win over both files
+    --json                   A document for programs
+    -h, --help               Show this text
+
+Asking a server about the file it would read now, as a user of the system account:
+    --server <url>           This server: nats:// or tls://host:port
 ";
 
 /// Reads what follows `config`.
 pub(super) fn parse(args: &[String]) -> CliOutcome {
     match request(args) {
         Ok(Some(request)) => CliOutcome::ConfigDiff(Box::new(request)),
-        Ok(None) => CliOutcome::Print { stdout: USAGE.to_owned(), stderr: String::new(), exit: 0 },
+        Ok(None) => CliOutcome::Print { stdout: usage(), stderr: String::new(), exit: 0 },
         Err(reason) => CliOutcome::Print {
             stdout: String::new(),
-            stderr: format!("gust {PRODUCT_VERSION}: {reason}\n{USAGE}"),
+            stderr: format!("gust {PRODUCT_VERSION}: {reason}\n{}", usage()),
             exit: 2,
         },
     }
@@ -65,12 +66,13 @@ fn request(args: &[String]) -> Result<Option<DiffRequest>, String> {
         [word, ..] => return Err(format!("config knows no command {word:?}, only diff")),
     };
     let own = Own::take(args)?;
+    if own.access.server.is_some() {
+        return own.asked();
+    }
     let (flags, words) = split(&own.rest)?;
     let Some(flags) = flags else { return Ok(None) };
-    let between = match (own.server, words.as_slice()) {
-        (Some(url), []) => Between::Server { url, creds: own.creds },
-        (Some(_), _) => return Err("--server takes no files: the server knows its own".to_owned()),
-        (None, [old, new]) => {
+    let between = match words.as_slice() {
+        [old, new] => {
             let side = |file: &String| CliOptions {
                 program: Program::Gust.name().to_owned(),
                 config_file: Some(file.clone()),
@@ -79,7 +81,7 @@ fn request(args: &[String]) -> Result<Option<DiffRequest>, String> {
             };
             Between::Files(Box::new([side(old), side(new)]))
         }
-        (None, _) => return Err("name two files, or a server with --server".to_owned()),
+        _ => return Err("name two files, or a server with --server".to_owned()),
     };
     Ok(Some(DiffRequest { between, json: own.json }))
 }
@@ -88,37 +90,62 @@ fn request(args: &[String]) -> Result<Option<DiffRequest>, String> {
 #[derive(Default)]
 struct Own {
     json: bool,
-    server: Option<String>,
-    creds: Option<String>,
+    access: Access,
     rest: Vec<String>,
 }
 
 impl Own {
+    /// Flags of the login are known only beside `--server`: some have a name of the server's own
+    /// flags, which files are compared under.
     fn take(args: &[String]) -> Result<Own, String> {
-        let mut own = Own::default();
+        let (mut own, asks) = (Own::default(), args.iter().any(|arg| named(arg).0 == "server"));
         let mut args = args.iter();
         while let Some(arg) = args.next() {
-            let flag = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).unwrap_or_default();
-            let (flag, given) = match flag.split_once('=') {
-                Some((flag, value)) => (flag, Some(value.to_owned())),
-                None => (flag, None),
-            };
+            let (flag, given) = named(arg);
             let slot = match flag {
                 "json" => {
                     own.json = true;
                     continue;
                 }
-                "server" => &mut own.server,
-                "creds" => &mut own.creds,
-                _ => {
-                    own.rest.push(arg.clone());
+                "tlsfirst" if asks => {
+                    own.access.tls_first = true;
                     continue;
                 }
+                _ if asks => own.access.slot(flag),
+                _ => None,
             };
-            let value = given.or_else(|| args.next().cloned());
+            let Some(slot) = slot else {
+                own.rest.push(arg.clone());
+                continue;
+            };
+            let value = given.map(str::to_owned).or_else(|| args.next().cloned());
             *slot = Some(value.ok_or_else(|| format!("{arg} needs a value"))?);
         }
         Ok(own)
+    }
+
+    /// What is asked of a server.
+    fn asked(self) -> Result<Option<DiffRequest>, String> {
+        match self.rest.first().map(String::as_str) {
+            Some("-h" | "--help") => return Ok(None),
+            Some(flag) if flag.starts_with('-') => {
+                return Err(format!("there is no flag {flag:?}"));
+            }
+            Some(_) => {
+                return Err("--server takes no files: the server knows its own".to_owned());
+            }
+            None => self.access.check()?,
+        }
+        Ok(Some(DiffRequest { between: Between::Server(Box::new(self.access)), json: self.json }))
+    }
+}
+
+/// Name of the flag and the value behind `=`; an empty name: no flag.
+fn named(arg: &str) -> (&str, Option<&str>) {
+    let flag = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).unwrap_or_default();
+    match flag.split_once('=') {
+        Some((flag, value)) => (flag, Some(value)),
+        None => (flag, None),
     }
 }
 
@@ -174,19 +201,39 @@ mod tests {
 
     #[test]
     fn servers() {
-        let request = asked("diff --server nats://s:p@h:1 --creds f").unwrap().unwrap();
-        let between =
-            Between::Server { url: "nats://s:p@h:1".to_owned(), creds: Some("f".to_owned()) };
-        assert_eq!(request, DiffRequest { between, json: false });
+        let line = "diff --server tls://h:1 --creds=f --tlsca ca --tlsfirst --json";
+        let access = Access {
+            server: Some("tls://h:1".to_owned()),
+            creds: Some("f".to_owned()),
+            tls_ca: Some("ca".to_owned()),
+            tls_first: true,
+            ..Access::default()
+        };
+        let request = DiffRequest { between: Between::Server(Box::new(access)), json: true };
+        assert_eq!(asked(line), Ok(Some(request)));
+        assert_eq!(asked("diff --server h --help"), Ok(None));
+        // Without --server the names are those of the server's own flags.
+        assert!(matches!(
+            asked("diff --user a --pass b --tlscert c x y").unwrap().unwrap().between,
+            Between::Files(_)
+        ));
     }
 
     #[test]
     fn mistakes() {
         assert_eq!(asked(""), Ok(None));
         assert_eq!(asked("diff --help"), Ok(None));
-        for line in
-            ["merge", "diff", "diff a", "diff a b c", "diff --server", "diff --server u a b"]
-        {
+        for line in [
+            "merge",
+            "diff",
+            "diff a",
+            "diff a b c",
+            "diff --server",
+            "diff --server u a b",
+            "diff --server u --frob",
+            "diff --server u --user a --token b",
+            "diff --server u --tlskey k",
+        ] {
             assert!(asked(line).is_err(), "{line}");
         }
         assert!(asked("diff --nonsense a b").is_err());

@@ -1,5 +1,6 @@
 //! `gust auth explain …`: why somebody may or may not publish or subscribe.
 
+use super::access::{Access, FLAGS};
 use super::{CliOutcome, PRODUCT_VERSION};
 
 /// What is asked.
@@ -7,18 +8,9 @@ use super::{CliOutcome, PRODUCT_VERSION};
 pub struct ExplainRequest {
     /// `-c`: decide by this configuration.
     pub config_file: Option<String>,
-    /// `--server`: ask this server who one is.
-    pub server: Option<String>,
-    /// `--user`
-    pub user: Option<String>,
-    /// `--password`, only to ask a server.
-    pub password: Option<String>,
-    /// `--nkey`: public user key.
-    pub nkey: Option<String>,
-    /// `--creds`: file with token and seed.
-    pub creds: Option<String>,
-    /// `--jwt`: file with a token.
-    pub jwt: Option<String>,
+    /// The server to ask, and who one is. With `config_file`, only `user`, `nkey` (here the
+    /// public key), `creds` and `jwt` are used.
+    pub access: Access,
     /// `--account`: name or public key.
     pub account: Option<String>,
     /// `pub` and not `sub`.
@@ -30,7 +22,12 @@ pub struct ExplainRequest {
 }
 
 /// The help text.
-pub const USAGE: &str = "
+#[must_use]
+pub fn usage() -> String {
+    format!("{USAGE}{FLAGS}")
+}
+
+const USAGE: &str = "
 Usage: gust auth explain -c <file> [who] (pub|sub) <subject> [options]
        gust auth explain --server <url> [who] (pub|sub) <subject> [options]
 
@@ -43,25 +40,26 @@ Who (nobody: who connects without credentials):
     --nkey <key>             User with this public key
     --creds <file>           User with this creds file (operator mode)
     --jwt <file>             User with this token, without its key
-    --password <password>    Password of --user, only with --server
     --account <name>         Anybody in this account without permissions of their own
 
 Options:
     -c, --config <file>      Decide by this configuration file
-    --server <url>           Ask this server (nats://host:port) who one is; mappings,
-                             imports and exports are then not known
     --queue <name>           Queue group of the subscription
     -h, --help               Show this text
+
+Asking a server:
+    --server <url>           Ask this server (nats:// or tls://host:port) who one is;
+                             mappings, imports and exports are then not known
 ";
 
 /// Reads what follows `auth`.
 pub(super) fn parse(args: &[String]) -> CliOutcome {
     match request(args) {
         Ok(Some(request)) => CliOutcome::Explain(Box::new(request)),
-        Ok(None) => CliOutcome::Print { stdout: USAGE.to_owned(), stderr: String::new(), exit: 0 },
+        Ok(None) => CliOutcome::Print { stdout: usage(), stderr: String::new(), exit: 0 },
         Err(reason) => CliOutcome::Print {
             stdout: String::new(),
-            stderr: format!("gust {PRODUCT_VERSION}: {reason}\n{USAGE}"),
+            stderr: format!("gust {PRODUCT_VERSION}: {reason}\n{}", usage()),
             exit: 2,
         },
     }
@@ -88,16 +86,14 @@ fn request(args: &[String]) -> Result<Option<ExplainRequest>, String> {
         };
         let slot = match flag {
             "h" | "help" => return Ok(None),
+            "tlsfirst" => {
+                request.access.tls_first = true;
+                continue;
+            }
             "c" | "config" => &mut request.config_file,
-            "server" | "s" => &mut request.server,
-            "u" | "user" => &mut request.user,
-            "password" | "pass" => &mut request.password,
-            "nkey" => &mut request.nkey,
-            "creds" => &mut request.creds,
-            "jwt" => &mut request.jwt,
             "account" => &mut request.account,
             "queue" => &mut request.queue,
-            _ => return Err(format!("there is no flag {arg:?}")),
+            _ => request.access.slot(flag).ok_or_else(|| format!("there is no flag {arg:?}"))?,
         };
         let value = given.or_else(|| args.next().cloned());
         *slot = Some(value.ok_or_else(|| format!("{arg} needs a value"))?);
@@ -118,18 +114,17 @@ fn request(args: &[String]) -> Result<Option<ExplainRequest>, String> {
 
 fn check(request: &ExplainRequest) -> Result<(), String> {
     let fail = |reason: &str| Err(reason.to_owned());
-    if request.config_file.is_some() == request.server.is_some() {
+    if request.config_file.is_some() == request.access.server.is_some() {
         return fail("give either -c with a configuration or --server");
     }
-    let who = [&request.user, &request.nkey, &request.creds, &request.jwt];
-    if who.iter().filter(|given| given.is_some()).count() > 1 {
-        return fail("give only one of --user, --nkey, --creds and --jwt");
-    }
+    request.access.check()?;
     if request.publish && request.queue.is_some() {
         return fail("--queue is for sub only");
     }
-    if request.server.is_some() && (request.nkey.is_some() || request.account.is_some()) {
-        return fail("--server needs credentials: --creds, or --user and --password");
+    if request.access.server.is_some() && request.account.is_some() {
+        return fail(
+            "--server needs a login (--creds, --nkey, --user or --token) and no --account",
+        );
     }
     Ok(())
 }
@@ -145,10 +140,10 @@ mod tests {
     #[test]
     fn requests() {
         let r = of("explain -c f --user=a pub x.y").unwrap().unwrap();
-        assert_eq!((r.config_file.as_deref(), r.user.as_deref()), (Some("f"), Some("a")));
+        assert_eq!((r.config_file.as_deref(), r.access.user.as_deref()), (Some("f"), Some("a")));
         assert!(r.publish && r.subject == "x.y" && r.queue.is_none());
         let r = of("explain sub x --queue q --server nats://h --creds k").unwrap().unwrap();
-        assert!(!r.publish && r.queue.as_deref() == Some("q") && r.creds.is_some());
+        assert!(!r.publish && r.queue.as_deref() == Some("q") && r.access.creds.is_some());
         assert_eq!(of("explain --help"), Ok(None));
         for (line, why) in [
             ("what", "only explain"),
@@ -161,7 +156,9 @@ mod tests {
             ("explain -c f --queue q pub x", "for sub only"),
             ("explain -c f pub x --frob", "no flag"),
             ("explain pub x -c", "needs a value"),
-            ("explain --server s --nkey k pub x", "needs credentials"),
+            ("explain --server s --account k pub x", "needs a login"),
+            ("explain -c f --password k pub x", "--password is for asking a --server"),
+            ("explain --server s --tlscert k pub x", "need each other"),
         ] {
             let got = of(line).unwrap_err();
             assert!(got.contains(why), "{line}: {got}");

@@ -2,6 +2,7 @@
 //!
 //! nats-server's flags by the rules of Go's `flag` package. Nothing is printed or sent here.
 
+pub mod access;
 pub mod apply;
 pub mod config_diff;
 pub mod explain;

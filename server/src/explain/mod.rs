@@ -1,7 +1,7 @@
 //! `gust auth explain`: reads what is needed, asks [`gust_account::explain`], and
 //! prints the answer.
 
-pub(crate) mod ask;
+mod user_info;
 
 use crate::{clock, operators};
 use gust_account::explain::{Explanation, Rule, Verdict, Who, Wish, explain};
@@ -23,10 +23,8 @@ const UNKNOWN: u8 = 2;
 
 /// Answers and ends.
 pub fn run(request: &ExplainRequest) -> ExitCode {
-    let answer = match &request.server {
-        Some(server) => by_server(request, server),
-        None => by_file(request),
-    };
+    let answer =
+        if request.access.server.is_some() { by_server(request) } else { by_file(request) };
     match answer {
         Ok((verdict, text)) => {
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -51,8 +49,8 @@ struct Person {
     conditions: Vec<String>,
 }
 
-fn by_server(request: &ExplainRequest, server: &str) -> Result<(Verdict, String), String> {
-    let facts = ask::user_info(request, server)?;
+fn by_server(request: &ExplainRequest) -> Result<(Verdict, String), String> {
+    let facts = user_info::user_info(&request.access)?;
     let who = Who {
         name: &facts.name,
         account: &facts.account,
@@ -131,12 +129,12 @@ fn person(
     options: &Options,
     mut rules: AccountSet,
 ) -> Result<(AccountSet, Person), String> {
-    if let Some(path) = request.creds.as_ref().or(request.jwt.as_ref()) {
+    if let Some(path) = request.access.creds.as_ref().or(request.access.jwt.as_ref()) {
         let text = std::fs::read_to_string(path).map_err(|e| format!("open {path}: {e}"))?;
         let token = token_of(&text).ok_or_else(|| format!("{path} holds no JWT"))?;
         return holder(token, options, rules);
     }
-    if let Some(name) = request.user.as_ref().or(request.nkey.as_ref()) {
+    if let Some(name) = request.access.user.as_ref().or(request.access.nkey.as_ref()) {
         let identity = rules.configured_user(name);
         let identity = identity.ok_or_else(|| format!("the configuration has no user {name:?}"))?;
         let name = format!("user {name:?}");

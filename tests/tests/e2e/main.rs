@@ -5,6 +5,7 @@
 // A test that cannot go on says so best where it stands.
 #![allow(clippy::unwrap_used)]
 
+mod asking;
 mod auth;
 mod callout;
 mod claims;
