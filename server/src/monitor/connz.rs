@@ -7,6 +7,7 @@ use crate::connection::reason::CloseReason;
 use crate::server::Server;
 use crate::tls::TlsFacts;
 use gust_admin::query::Query;
+use hashbrown::HashSet;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 
@@ -34,6 +35,11 @@ pub struct Options {
     pub state: State,
     /// Only this user.
     pub user: String,
+    /// Only this MQTT client; there are none.
+    pub mqtt_client: String,
+    /// Only live connections with a subscription that overlaps this subject;
+    /// empty = all.
+    pub filter_subject: String,
     /// Only this account.
     pub account: String,
 }
@@ -48,6 +54,8 @@ pub enum State {
     Closed,
     /// Both.
     All,
+    /// None: a number that means nothing.
+    Neither,
 }
 
 impl Options {
@@ -69,6 +77,8 @@ impl Options {
                 other => return Err(format!("Error decoding state for {other}")),
             },
             user: q.get("user").to_owned(),
+            mqtt_client: q.get("mqtt_client").to_owned(),
+            filter_subject: String::new(),
             account: q.get("acc").to_owned(),
         })
     }
@@ -82,12 +92,24 @@ struct Row {
 /// The document.
 pub fn connz(server: &Server, o: &Options) -> Result<Value, String> {
     check_sort(o)?;
+    let by_subject = !matches!(o.filter_subject.as_str(), "" | ">");
+    if by_subject && o.account.is_empty() {
+        return Err("filter by subject only valid with account filtering".to_owned());
+    }
     let now = clock::now();
     let mut rows = collect(server, o);
     let total = rows.len();
-    if !o.user.is_empty() {
-        rows.retain(|r| r.conn.facts.user == o.user);
-    }
+    let listening = if by_subject {
+        super::subsz::listening(server, &o.account, o.filter_subject.as_bytes())
+    } else {
+        HashSet::new()
+    };
+    rows.retain(|r| {
+        (o.cid == 0 || r.conn.cid == o.cid)
+            && (o.user.is_empty() || r.conn.facts.user == o.user)
+            && o.mqtt_client.is_empty()
+            && (!by_subject || r.closed.is_some() || listening.contains(&r.conn.cid))
+    });
     sort(&mut rows, &o.sort, now);
     let limit = if o.cid != 0 {
         1
@@ -127,7 +149,7 @@ fn check_sort(o: &Options) -> Result<(), String> {
 
 fn collect(server: &Server, o: &Options) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    if o.state != State::Closed {
+    if matches!(o.state, State::Open | State::All) {
         rows.extend(
             server.clients.all().iter().map(|c| Row { conn: ConnRow::of(c), closed: None }),
         );
@@ -139,7 +161,7 @@ fn collect(server: &Server, o: &Options) -> Vec<Row> {
             }
         }
     }
-    if o.state != State::Open {
+    if matches!(o.state, State::Closed | State::All) {
         rows.extend(
             server
                 .clients
@@ -148,10 +170,7 @@ fn collect(server: &Server, o: &Options) -> Vec<Row> {
                 .map(|c| Row { conn: c.row, closed: Some((c.stop, c.reason)) }),
         );
     }
-    rows.retain(|r| {
-        (o.cid == 0 || r.conn.cid == o.cid)
-            && (o.account.is_empty() || r.conn.facts.account == o.account)
-    });
+    rows.retain(|r| o.account.is_empty() || r.conn.facts.account == o.account);
     rows
 }
 

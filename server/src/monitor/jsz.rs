@@ -116,19 +116,17 @@ pub async fn jsz(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
     Ok(Value::Object(m))
 }
 
-/// One account, as the list of accounts shows it.
-pub async fn of_account(
-    server: &Arc<Server>,
-    a: &AccountState,
-    o: &Options,
-) -> Result<Value, String> {
+/// The account that `o` names, as the list of accounts shows it.
+pub async fn of_account(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
     let js = server.jetstream.get().ok_or("jetstream not enabled")?;
+    let a = server.accounts.get(&o.account);
+    let a = a.ok_or_else(|| format!("account {:?} not found", o.account))?;
     if !a.jetstream.enabled.load(Relaxed) {
         return Err(format!("account {:?} not jetstream enabled", a.name));
     }
     let all = js.assets.all();
     let details = details(server, &all, o).await;
-    Ok(account(server, a, &all, &details, o))
+    Ok(account(server, &a, &all, &details, o))
 }
 
 /// The `jetstream` member of `/varz`.

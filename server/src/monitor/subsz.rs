@@ -5,6 +5,7 @@ use crate::clock::{self, rfc3339};
 use crate::server::Server;
 use crate::subscription::Subscription;
 use gust_admin::query::Query;
+use hashbrown::HashSet;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -63,6 +64,9 @@ pub fn subsz(server: &Server, o: &Options) -> Result<Value, String> {
         removes += stats.removes;
         account.interest.read().for_each(|found| {
             let sub = found.value;
+            if !o.subs {
+                return;
+            }
             if o.test.is_empty() || gust_subject::matches(test, &sub.subject) {
                 let at = total as i64;
                 total += 1;
@@ -109,6 +113,20 @@ pub fn of_client(server: &Server, account: &str, cid: u64) -> Vec<Arc<Subscripti
     }
     out.sort_by_key(|s| s.id);
     out
+}
+
+/// Connections of an account with a subscription that overlaps `filter`.
+pub fn listening(server: &Server, account: &str, filter: &[u8]) -> HashSet<u64> {
+    let mut cids = HashSet::new();
+    if let Some(account) = server.accounts.get(account) {
+        account.interest.read().for_each(|found| {
+            let sub = found.value;
+            if gust_subject::overlaps(&sub.subject, filter) {
+                cids.extend(sub.client().map(|c| c.cid));
+            }
+        });
+    }
+    cids
 }
 
 /// One subscription as the documents show it, with its account's name and the

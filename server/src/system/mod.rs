@@ -8,6 +8,7 @@ pub mod conns;
 pub mod disconnect;
 pub mod event;
 mod one_client;
+mod options;
 pub mod process;
 mod reload;
 pub mod reply;

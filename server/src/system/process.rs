@@ -33,11 +33,13 @@ pub fn queues(server: &Server, all: bool, filter: &str) -> Value {
     Value::Object(m)
 }
 
-/// Go's profiles do not exist here; the operating system's tools (`perf`, say)
-/// see the threads by their names.
+/// Go's profiles do not exist here; the operating system's tools see the threads
+/// by their names.
 pub fn profilez(name: &str) -> Value {
-    json!({
-        "profile": null,
-        "error": format!("Profile {name:?} not found; this server is profiled from outside"),
-    })
+    let error = if name.is_empty() {
+        "Profile name not specified".to_owned()
+    } else {
+        format!("Profile {name:?} not found: this server makes none; use perf on its process")
+    };
+    json!({ "profile": null, "error": error })
 }

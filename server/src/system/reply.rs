@@ -18,6 +18,8 @@ pub enum Answer {
     Bare(Vec<u8>),
     /// A document in the envelope.
     Data(Value),
+    /// A document in the envelope, never compressed.
+    Plain(Value),
     /// It was done and there is nothing to say.
     Done,
     /// It failed.
@@ -89,6 +91,7 @@ fn body(server: &Server, answer: Answer) -> (Vec<u8>, bool) {
     let (envelope, compressible) = match answer {
         Answer::Bare(bytes) => return (bytes, false),
         Answer::Data(data) => (Envelope { server, data: Some(data), error: None }, true),
+        Answer::Plain(data) => (Envelope { server, data: Some(data), error: None }, false),
         Answer::Done => (Envelope { server, data: None, error: None }, true),
         Answer::Failed { code, description } => {
             let error = Some(Error { code, description });
@@ -108,9 +111,10 @@ enum Encoding {
 }
 
 impl Encoding {
-    /// What the request's `Accept-Encoding` asks for; `None` without one.
+    /// What the request's `Accept-Encoding` asks for; `None` without one, or with
+    /// one that says nothing.
     fn wanted(headers: &[u8]) -> Option<Encoding> {
-        let accepted = Headers::new(headers).get(b"Accept-Encoding")?;
+        let accepted = Headers::new(headers).get(b"Accept-Encoding").filter(|a| !a.is_empty())?;
         let accepted = String::from_utf8_lossy(accepted).to_ascii_lowercase();
         Some(if accepted.contains("snappy") || accepted.contains("s2") {
             Encoding::Snappy
@@ -164,6 +168,7 @@ mod tests {
         assert_eq!(wanted("br, gzip, S2"), Some(Encoding::Snappy));
         assert_eq!(wanted("gzip"), Some(Encoding::Gzip));
         assert_eq!(wanted("deflate"), Some(Encoding::Identity));
+        assert_eq!(wanted(""), None);
         assert_eq!(Encoding::wanted(b""), None);
     }
 

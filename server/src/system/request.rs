@@ -47,11 +47,14 @@ pub fn connz(o: &Value, account: &str) -> connz::Options {
         limit: o["limit"].as_i64().unwrap_or(0),
         cid: o["cid"].as_u64().unwrap_or(0),
         state: match o["state"].as_i64() {
+            None | Some(0) => connz::State::Open,
             Some(1) => connz::State::Closed,
             Some(2) => connz::State::All,
-            _ => connz::State::Open,
+            Some(_) => connz::State::Neither,
         },
         user: text(o, "user").to_owned(),
+        mqtt_client: text(o, "mqtt_client").to_owned(),
+        filter_subject: text(o, "filter_subject").to_owned(),
         account: if account.is_empty() { text(o, "acc") } else { account }.to_owned(),
     }
 }

@@ -3,7 +3,8 @@
 
 use super::reply::{self, Answer};
 use super::request::{self, selects, text};
-use super::{account_services, claims, one_client, process, statsz, subscribers, user_info};
+use super::{account_services, claims, one_client, options, process};
+use super::{statsz, subscribers, user_info};
 use crate::account::AccountState;
 use crate::client::Client;
 use crate::monitor::{accountz, connz, healthz, jsz, subsz, topology, varz};
@@ -182,33 +183,33 @@ async fn answer(
 ) -> Option<Answer> {
     match subject {
         "$SYS.REQ.USER.INFO" => {
-            return Some(Answer::Data(user_info::user_info(server, &account.name, client)));
+            return Some(Answer::Plain(user_info::user_info(server, &account.name, client)));
         }
         "$SYS.DEBUG.SUBSCRIBERS" => {
             return Some(Answer::bare(&subscribers::debug(account, &m.payload)));
         }
         _ => {}
     }
-    let o: Value = if m.payload.trim_ascii().is_empty() {
-        json!({})
-    } else {
-        match serde_json::from_slice(&m.payload) {
-            Ok(o) => o,
-            Err(e) => return Some(Answer::Failed { code: 400, description: e.to_string() }),
-        }
-    };
     let mut tokens = subject.strip_prefix("$SYS.REQ.")?.split('.');
     let (what, about, name) = (tokens.next()?, tokens.next()?, tokens.next().unwrap_or("STATSZ"));
+    let o = match options::read(name, &m.payload) {
+        // Who asks for ids asks everybody, whatever else is said.
+        _ if name == "IDZ" => json!({}),
+        Ok(o) => o,
+        // What servers ask each other is answered or not.
+        Err(_) if about == "NSUBS" || name == "CONNS" => return None,
+        Err(description) => return Some(Answer::Failed { code: 400, description }),
+    };
     if !server.is_system(account) {
-        return of_own_account(server, account, name, &o);
+        let own = selects(server, &o).then(|| of_own_account(server, account, name, &o));
+        return own.flatten();
     }
     match (what, about) {
         ("ACCOUNT", "NSUBS") => {
             subscribers::of_account(server, &o).map(|count| Answer::bare(&count))
         }
-        _ if !selects(server, &o) => None,
-        ("ACCOUNT", "PING") if name == "STATZ" => Some(statz(server, &o)),
-        ("ACCOUNT", "PING") => of_own_account(server, account, name, &o),
+        _ if name != "CONNS" && !selects(server, &o) => None,
+        ("ACCOUNT", "PING") if name == "STATZ" => statz(server, &o),
         ("ACCOUNT", asked) => account_services::answer(server, asked, name, &o).await,
         _ => of_server(server, name, &o).await,
     }
@@ -229,12 +230,12 @@ fn of_own_account(
     }
 }
 
-fn statz(server: &Server, o: &Value) -> Answer {
+/// Accounts with connections here, or those named; silent if there is none.
+fn statz(server: &Server, o: &Value) -> Option<Answer> {
     let names = o["accounts"].as_array().map_or(&[][..], Vec::as_slice);
     let names: Vec<String> =
         names.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
-    let unused = request::flag(o, "include_unused");
-    Answer::Data(accountz::accstatz(server, unused, &names))
+    account_services::statz(server, request::flag(o, "include_unused"), &names)
 }
 
 async fn of_server(server: &Arc<Server>, name: &str, o: &Value) -> Option<Answer> {

@@ -20,6 +20,10 @@ pub fn debug(account: &AccountState, request: &[u8]) -> usize {
 /// Answers the form servers ask each other in; silent about an unknown account.
 pub fn of_account(server: &Server, o: &Value) -> Option<usize> {
     let account = server.accounts.get(text(o, "acc"))?;
+    let a_text = |key: &str| o[key].is_null() || o[key].is_string();
+    if !a_text("subject") || !a_text("queue") {
+        return None;
+    }
     Some(count(&account, text(o, "subject"), text(o, "queue")))
 }
 

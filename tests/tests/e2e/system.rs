@@ -428,6 +428,60 @@ async fn answers_are_packed_for_those_who_ask() {
 }
 
 #[tokio::test]
+async fn options_of_another_kind_are_refused() {
+    let server = configured(CONFIG);
+    let sys = system(&server).await;
+    let a = login(&server, "a", "pa").await;
+    for (service, options) in [
+        ("VARZ", json!({ "server_name": 5 })),
+        ("STATSZ", json!({ "tags": "blue" })),
+        ("CONNZ", json!({ "state": "all" })),
+        ("SUBSZ", json!({ "limit": 1.5 })),
+        ("JSZ", json!({ "streams": "yes" })),
+        ("RAFTZ", json!({ "group": 1 })),
+        ("PROFILEZ", json!({ "duration": "5s" })),
+        ("HEALTHZ", json!([])),
+    ] {
+        let answer = ask(&sys, &format!("$SYS.REQ.SERVER.PING.{service}"), options).await;
+        assert_eq!(answer["error"]["code"], 400, "{answer}");
+        assert!(answer["server"].is_object() && answer.get("data").is_none(), "{answer}");
+        let text = answer["error"]["description"].as_str().unwrap();
+        assert!(text.starts_with("json: cannot unmarshal"), "{text}");
+    }
+    // What the service does not know does no harm, and case makes no difference.
+    let options = json!({ "AUTH": true, "nobody": { "knows": 1 }, "user": null });
+    let answer = ask(&sys, "$SYS.REQ.SERVER.PING.CONNZ", options).await;
+    assert!(answer["data"]["connections"][0]["authorized_user"].is_string(), "{answer}");
+    // Others are not asked more gently.
+    for subject in ["$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"] {
+        let answer = ask(&a, subject, json!({ "acc": 5 })).await;
+        assert_eq!(answer["error"]["code"], 400, "{answer}");
+    }
+    let answer = ask(&sys, "$SYS.REQ.SERVER.PING.PROFILEZ", json!({ "name": "heap" })).await;
+    assert!(answer["data"]["profile"].is_null(), "{answer}");
+    assert!(answer["data"]["error"].as_str().unwrap().contains("perf"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_are_chosen_by_subject() {
+    let server = configured(CONFIG);
+    let sys = system(&server).await;
+    let a = login(&server, "a", "pa").await;
+    let _orders = listen(&a, "orders.*").await;
+    let connz = async |options| ask(&sys, "$SYS.REQ.SERVER.PING.CONNZ", options).await;
+    for (filter, found) in [("orders.eu", 1), ("orders.>", 1), (">", 1), ("orders", 0)] {
+        let answer = connz(json!({ "acc": "A", "filter_subject": filter })).await;
+        assert_eq!(answer["data"]["num_connections"], found, "{filter}: {answer}");
+        assert_eq!(answer["data"]["total"], 1, "{filter}: {answer}");
+    }
+    let answer = connz(json!({ "filter_subject": "orders.eu" })).await;
+    assert_eq!(answer["error"]["code"], 500, "{answer}");
+    for nobody in [json!({ "mqtt_client": "m" }), json!({ "state": 7 }), json!({ "cid": 9999 })] {
+        assert_eq!(connz(nobody).await["data"]["connections"], json!([]));
+    }
+}
+
+#[tokio::test]
 async fn other_accounts_see_themselves_only() {
     let server = configured(CONFIG);
     let sys = system(&server).await;
