@@ -14,17 +14,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Session {
-    /// Binds a client that may act without CONNECT: no auth configured, or
+    /// Binds a client where nobody has to log in: it may act without CONNECT, and
+    /// may wait with it as long as it likes.
+    pub fn welcome(&mut self) {
+        if !self.shard.server.rules.load().auth_required(self.client.kind()) {
+            let _ = self.login_without_connect();
+        }
+    }
+
+    /// Binds a client that acts without CONNECT: no auth configured, or
     /// `no_auth_user`. Where certificates or tokens name the user, CONNECT has to
     /// come.
-    pub fn login_without_connect(&mut self) {
-        if self.certificate.is_some() {
-            return;
-        }
-        let accounts = self.shard.server.rules.load();
+    pub fn login_without_connect(&mut self) -> Result<(), CloseReason> {
+        const EARLY: &str = "it sent something else before CONNECT";
+        let accounts = self.shard.server.rules.load_full();
         // A sentinel is for those who say CONNECT; its times are judged then.
-        if accounts.trust().is_some() {
-            return;
+        if self.certificate.is_some() || accounts.trust().is_some() {
+            return Err(self.refused(EARLY));
         }
         let login = Login {
             kind: self.client.kind(),
@@ -32,30 +38,27 @@ impl Session {
             peer: Some(self.client.addr.ip()),
             ..Login::default()
         };
-        if let AuthDecision::Accept(identity) = accounts.authenticate(&login)
-            && let Some(account) = self.room_in(&identity)
-        {
-            self.bind(identity, account);
-        }
+        let AuthDecision::Accept(identity) = accounts.authenticate(&login) else {
+            return Err(self.refused(EARLY));
+        };
+        let account = self.room_in(&identity).ok_or_else(|| self.no_room(&identity))?;
+        self.bind(identity, account);
+        Ok(())
     }
 
     /// Handles CONNECT.
     pub fn connect(&mut self, json: &[u8]) -> Option<Stop> {
-        let mut connect = match Connect::parse(json) {
-            Ok(c) => c,
-            Err(e) => {
-                tracing::error!("{} - invalid CONNECT: {e}", self.client.label());
-                return Some(Stop::Close(match self.client.websocket {
-                    None => CloseReason::ProtocolViolation,
-                    Some(_) => CloseReason::ParseError,
-                }));
-            }
-        };
+        let mut connect = self.said_before();
+        if let Err(e) = connect.update(json) {
+            tracing::error!("{} - invalid CONNECT: {e}", self.client.label());
+            return Some(Stop::Close(match self.client.websocket {
+                None => CloseReason::ProtocolViolation,
+                Some(_) => CloseReason::ParseError,
+            }));
+        }
+        let again = self.connected && presents_nothing(&connect);
         if let Some(ws) = &self.client.websocket {
             ws.complete(&mut connect);
-        }
-        if let Some(stop) = self.refuse_options(&connect) {
-            return Some(stop);
         }
         let headers = connect.headers && !self.shard.server.options.load().limits.no_header_support;
         self.client.headers.store(headers, Relaxed);
@@ -74,7 +77,33 @@ impl Session {
             }
         }
         self.presented = Some(Box::new(connect));
+        // What it presented before still counts, or a change of rules would have
+        // closed it.
+        if again && let Some(identity) = self.identity.clone() {
+            return self.accepted(identity);
+        }
         self.decide()
+    }
+
+    /// What the client said in its last CONNECT and need not say again, besides
+    /// its credentials: those are not kept.
+    fn said_before(&self) -> Connect {
+        if !self.connected {
+            return Connect::default();
+        }
+        let facts = self.client.facts.lock();
+        Connect {
+            verbose: self.verbose,
+            pedantic: self.pedantic,
+            echo: self.client.echo.load(Relaxed),
+            name: facts.name.clone(),
+            lang: facts.lang.clone(),
+            version: facts.version.clone(),
+            protocol: self.protocol,
+            headers: self.client.headers.load(Relaxed),
+            no_responders: self.no_responders,
+            ..Connect::default()
+        }
     }
 
     /// Decides the CONNECT that was presented. Called again when what was
@@ -106,8 +135,8 @@ impl Session {
     pub fn follow(&mut self, decision: AuthDecision) -> Option<Stop> {
         let pending = match decision {
             AuthDecision::Accept(identity) => {
-                if let Some(connect) = self.presented.take() {
-                    self.client.facts.lock().present(&connect);
+                if let Some(connect) = &self.presented {
+                    self.client.facts.lock().present(connect);
                 }
                 return self.accepted(identity);
             }
@@ -133,7 +162,11 @@ impl Session {
         Stop::Close(self.refused_as(&why, reason, account))
     }
 
+    /// Refuses what nobody may ask for; only those who may log in learn of it.
     fn refuse_options(&mut self, connect: &Connect) -> Option<Stop> {
+        if !connect.account.is_empty() || connect.new_account {
+            return Some(Stop::Close(self.refused("CONNECT names an account")));
+        }
         if !(0..=1).contains(&connect.protocol) {
             self.send(|out| ErrText::InvalidClientProtocol.put_line(out));
             return Some(Stop::Close(CloseReason::BadClientProtocolVersion));
@@ -142,9 +175,6 @@ impl Session {
         if connect.no_responders && !headers {
             self.send(|out| ErrText::NoRespondersNeedsHeaders.put_line(out));
             return Some(Stop::Close(CloseReason::NoRespondersRequiresHeaders));
-        }
-        if !connect.account.is_empty() || connect.new_account {
-            return Some(Stop::Close(self.refused("CONNECT names an account")));
         }
         None
     }
@@ -173,15 +203,23 @@ impl Session {
 
     /// Lets the client in as `identity`, unless its account is full.
     pub fn accepted(&mut self, identity: Identity) -> Option<Stop> {
+        let presented = self.presented.take();
         let Some(account) = self.room_in(&identity) else {
-            self.send(|out| ErrText::MaximumAccountConnections.put_line(out));
-            return Some(Stop::Close(CloseReason::MaxAccountConnectionsExceeded));
+            return Some(Stop::Close(self.no_room(&identity)));
         };
         // A second CONNECT drops all subscriptions (2.14).
         if self.account.is_some() && !self.subs.is_empty() {
             self.drop_subscriptions();
         }
         self.bind(identity, account);
+        if let Some(stop) = presented.and_then(|connect| self.refuse_options(&connect)) {
+            return Some(stop);
+        }
+        if self.max_subs == 0 {
+            self.send(|out| ErrText::MaximumSubscriptions.put_line(out));
+            tracing::error!("{} - its account or user allows no subscription", self.client.label());
+            return Some(Stop::Close(CloseReason::MaxSubscriptionsExceeded));
+        }
         if self.verbose {
             self.send(|out| out.extend_from_slice(b"+OK\r\n"));
         }
@@ -190,6 +228,14 @@ impl Session {
         }
         self.on_connected();
         None
+    }
+
+    /// Turns somebody away whose account is full.
+    fn no_room(&self, identity: &Identity) -> CloseReason {
+        self.client.facts.lock().identify(identity);
+        self.send(|out| ErrText::MaximumAccountConnections.put_line(out));
+        tracing::error!("{} - maximum account active connections exceeded", self.client.label());
+        CloseReason::MaxAccountConnectionsExceeded
     }
 
     /// Takes a place among the connections of the identity's account, unless they
@@ -237,4 +283,9 @@ impl Session {
         );
         self.max_subs = usize::try_from(subs).unwrap_or(usize::MAX);
     }
+}
+
+fn presents_nothing(connect: &Connect) -> bool {
+    let Connect { user, pass, auth_token, nkey, jwt, sig, proxy_sig, .. } = connect;
+    [user, pass, auth_token, nkey, jwt, sig, proxy_sig].iter().all(|field| field.is_empty())
 }

@@ -5,6 +5,7 @@ use crate::connection::reason::CloseReason;
 use crate::server::Greeting;
 use crate::subscription::{FilterCell, Subscription, Target};
 use bytes::Bytes;
+use gust_account::texts::reserved_queue;
 use gust_wire::client::{ClientOp, ErrText, Limits, ParseError, Parsed, SubOp, parse};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -25,8 +26,11 @@ impl Session {
                 if used >= chunk.len() {
                     return (used, None);
                 }
-                if self.account.is_none() && !parse::starts_connect(&chunk[used..]) {
-                    return (used, Some(Stop::Close(self.refuse_before_login())));
+                if self.account.is_none()
+                    && !parse::starts_connect(&chunk[used..])
+                    && let Err(reason) = self.login_without_connect()
+                {
+                    return (used, Some(Stop::Close(reason)));
                 }
                 let (op, n) = match parse(&chunk[used..], &limits) {
                     Ok(Parsed::Op { op, consumed }) => (op, consumed),
@@ -61,13 +65,8 @@ impl Session {
     fn before_login(&mut self, op: &ClientOp<'_>) -> Option<Stop> {
         match op {
             ClientOp::Connect(json) => self.connect(json),
-            _ => Some(Stop::Close(self.refuse_before_login())),
+            _ => Some(Stop::Close(CloseReason::ProtocolViolation)),
         }
-    }
-
-    /// Anything but CONNECT came first, be it an operation or not.
-    fn refuse_before_login(&mut self) -> CloseReason {
-        self.refused("it sent something else before CONNECT")
     }
 
     fn control(
@@ -82,7 +81,7 @@ impl Session {
             ClientOp::Sub(sub) => self.subscribe(account, sub),
             ClientOp::Unsub { sid, max } => self.unsubscribe(account, sid, *max),
             ClientOp::Ok | ClientOp::Info => {}
-            ClientOp::Err(_) => return Some(Stop::Close(CloseReason::ClientClosed)),
+            ClientOp::Err(_) => return Some(Stop::Close(CloseReason::ParseError)),
             ClientOp::Pub(_) => {}
         }
         None
@@ -125,12 +124,16 @@ impl Session {
     fn subscribe(&mut self, account: &Arc<crate::account::AccountState>, op: &SubOp<'_>) {
         let SubOp { subject, queue, sid } = *op;
         self.forget_ended();
+        if let Err(text) = self.may_subscribe(subject, queue) {
+            self.send(|out| text.put_line(out));
+            return;
+        }
         if self.subs.contains_key(sid) {
             self.ok();
             return;
         }
-        if let Err(text) = self.may_subscribe(subject, queue) {
-            self.send(|out| text.put_line(out));
+        if !gust_subject::valid_subscribe(subject) {
+            self.send(|out| ErrText::InvalidSubject.put_line(out));
             return;
         }
         let filter =
@@ -152,26 +155,20 @@ impl Session {
         self.ok();
     }
 
+    /// In the order of nats-server: what is denied is not looked at further.
     fn may_subscribe<'a>(&self, subject: &'a [u8], queue: &'a [u8]) -> Result<(), ErrText<'a>> {
-        if !gust_subject::valid_subscribe(subject) {
-            return Err(ErrText::InvalidSubject);
-        }
-        if queue == b"_sys_" {
-            return Err(ErrText::SubscriptionViolation { subject, queue });
-        }
-        let max_tokens = self.shard.server.options.load().limits.max_sub_tokens as usize;
-        if max_tokens > 0 && subject.split(|b| *b == b'.').count() > max_tokens {
-            return Err(ErrText::TooManyTokens { subject });
-        }
-        if let Some(p) = &self.rights.permissions
-            && !p.can_subscribe(subject, queue)
-        {
+        let permissions = self.rights.permissions.as_ref();
+        if reserved_queue(queue) || permissions.is_some_and(|p| !p.can_subscribe(subject, queue)) {
             tracing::error!(
                 "{} - Subscription Violation - Subject \"{}\"",
                 self.client.label(),
                 String::from_utf8_lossy(subject)
             );
             return Err(ErrText::SubscriptionViolation { subject, queue });
+        }
+        let max_tokens = self.shard.server.options.load().limits.max_sub_tokens as usize;
+        if max_tokens > 0 && subject.split(|b| *b == b'.').count() > max_tokens {
+            return Err(ErrText::TooManyTokens { subject });
         }
         if self.subs.len() >= self.max_subs {
             return Err(ErrText::MaximumSubscriptions);

@@ -10,6 +10,7 @@ use crate::trace::Trace;
 use crate::trace::event::Happened;
 use crate::trace::ingress::Tracing;
 use bytes::Bytes;
+use gust_account::texts::{reserved_publish, reserved_reply};
 use gust_account::{Permissions, ResponseGrants};
 use gust_subject::Mapped;
 use gust_wire::client::encode;
@@ -178,17 +179,21 @@ impl Session {
             self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
             return false;
         }
-        // Subjects through which the server recognises its own replies.
-        let reserved: &[&[u8]] = &[b"_R_.", b"$JS.ACK.", b"_GR_."];
-        if !reply.is_empty() && reserved.iter().any(|p| reply.starts_with(p)) {
-            self.send(|out| ErrText::ReplyViolation { reply }.put_line(out));
-            return false;
-        }
-        if subject.starts_with(b"_GR_.") || (subject.starts_with(b"$NRG.") && !self.is_system()) {
+        if self.is_reserved(subject) {
             self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
             return false;
         }
+        if reserved_reply(reply) {
+            self.send(|out| ErrText::ReplyViolation { reply }.put_line(out));
+            return false;
+        }
         true
+    }
+
+    /// Whether nobody like it may publish there, whatever its permissions say.
+    pub fn is_reserved(&self, subject: &[u8]) -> bool {
+        // The system account matters for few subjects, and costs a look-up.
+        reserved_publish(subject, true) || (reserved_publish(subject, false) && !self.is_system())
     }
 
     /// Whether it is bound to the system account.

@@ -197,7 +197,7 @@ pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
         shard: shard.clone(),
         client,
     };
-    session.login_without_connect();
+    session.welcome();
     if session.account.is_none() {
         session.auth_deadline = now + server.auth_timeout(session.client.kind());
     }
@@ -468,7 +468,10 @@ impl Session {
     async fn end(mut self, reason: CloseReason) {
         self.client.close(reason);
         self.client.out.close();
+        // Monitoring shows how many it had.
+        let subs = self.client.subs.load(Relaxed);
         self.drop_subscriptions();
+        self.client.subs.store(subs, Relaxed);
         self.shard.server.disconnected(&self.client, self.account.as_ref(), reason);
         let account = self.account.as_ref().map(|a| a.name.as_str());
         disconnect::disconnected(&self.shard, account, &self.client, reason);

@@ -64,10 +64,8 @@ impl Session {
     }
 
     fn may_trace_to(&self, dest: &[u8]) -> bool {
-        let reserved =
-            dest.starts_with(b"_GR_.") || (dest.starts_with(b"$NRG.") && !self.is_system());
         let allowed = self.rights.permissions.as_ref().is_none_or(|p| p.can_publish(dest));
-        !reserved && allowed
+        allowed && !self.is_reserved(dest)
     }
 
     fn begin_trace(

@@ -86,6 +86,57 @@ fn silence_ends_with_the_auth_timeout() {
     assert_eq!(raw.rest(), "-ERR 'Authentication Timeout'\r\n");
     let mut raw = Raw::connect(&server, &quiet("u", "p"));
     raw.sync();
+    // Who needs no credentials has to say something all the same.
+    let server = configured(
+        "authorization { users: [{user: u, password: p}], timeout: 0.2 }, no_auth_user: u\n",
+    );
+    let mut early = Raw::open(&server);
+    early.send("SUB a 1\r\n");
+    early.expect(&["+OK"]);
+    let mut silent = Raw::open(&server);
+    assert_eq!(silent.rest(), "-ERR 'Authentication Timeout'\r\n");
+    early.sync();
+}
+
+#[test]
+fn credentials_are_judged_before_what_is_asked_for() {
+    let server = configured("authorization { user: u, password: p }\n");
+    let cases = [
+        ("\"protocol\":2", "invalid client protocol"),
+        ("\"no_responders\":true", "no responders requires headers support"),
+        ("\"account\":\"A\"", "Authorization Violation"),
+        ("\"new_account\":true", "Authorization Violation"),
+    ];
+    for (asked, text) in cases {
+        refused(&server, &format!("{{\"user\":\"u\",\"pass\":\"x\",{asked}}}"));
+        let mut raw = Raw::open(&server);
+        raw.send(&format!("CONNECT {{\"user\":\"u\",\"pass\":\"p\",{asked}}}\r\nPING\r\n"));
+        assert_eq!(raw.rest(), format!("-ERR '{text}'\r\n"), "{asked}");
+    }
+}
+
+#[test]
+fn a_denied_subscription_is_not_looked_at_further() {
+    let server = configured(
+        "max_sub_tokens: 2, authorization { users: [{user: u, password: p, permissions: {subscribe: \"ok.>\"}}] }\n",
+    );
+    let mut raw = Raw::connect(&server, &quiet("u", "p"));
+    let denied =
+        |subject| format!("-ERR 'Permissions Violation for Subscription to \"{subject}\"'");
+    raw.send("SUB ok.x 1\r\nSUB no 1\r\nSUB no..x 2\r\nSUB no.a.b.c 3\r\nSUB ok.a.b 4\r\nSUB ok.x _sys_ 5\r\n");
+    raw.expect(&[
+        &denied("no"),
+        &denied("no..x"),
+        &denied("no.a.b.c"),
+        "-ERR 'Permissions Violation for Subscription to \"ok.a.b\", too many tokens'",
+        "-ERR 'Permissions Violation for Subscription to \"ok.x\" using queue \"_sys_\"'",
+    ]);
+    // Nobody publishes where gateways once sent answers.
+    raw.send("PUB $GR.x 0\r\n\r\nPUB ok.x $GR.x 0\r\n\r\n");
+    raw.expect(&[
+        "-ERR 'Permissions Violation for Publish to \"$GR.x\"'",
+        "-ERR 'Permissions Violation for Publish with Reply of \"$GR.x\"'",
+    ]);
 }
 
 #[tokio::test]
@@ -230,13 +281,22 @@ async fn no_auth_user_and_default_permissions() {
 async fn limits_of_an_account() {
     let server = configured(
         r#"accounts { A { users: [{user: a, password: p}], limits: { max_connections: 2, max_subscriptions: 3, max_payload: 100 } }
-        B { users: [{user: b, password: p}] } }"#,
+        B { users: [{user: b, password: p}] }
+        C { users: [{user: c, password: p}], limits: { max_subscriptions: 0 } } }"#,
     );
+    let mut none = Raw::open(&server);
+    none.send(&format!("CONNECT {}\r\nPING\r\n", quiet("c", "p")));
+    assert_eq!(none.rest(), "-ERR 'maximum subscriptions exceeded'\r\n");
     let mut one = Raw::connect(&server, &quiet("a", "p"));
     let two = Raw::connect(&server, &quiet("a", "p"));
     let mut three = Raw::open(&server);
     three.send(&format!("CONNECT {}\r\nPING\r\n", quiet("a", "p")));
     assert_eq!(three.rest(), "-ERR 'maximum account active connections exceeded'\r\n");
+    until("its account has it in the books", || async {
+        let closed = crate::common::doc(&server, "/connz?state=closed&acc=A").to_string();
+        closed.contains("Maximum Account Connections Exceeded").then_some(())
+    })
+    .await;
     Raw::connect(&server, &quiet("b", "p")).sync();
     one.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB d 4\r\n");
     one.expect(&["-ERR 'maximum subscriptions exceeded'"]);

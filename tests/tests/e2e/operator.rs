@@ -172,12 +172,15 @@ async fn permissions_and_limits_of_tokens() {
 #[tokio::test]
 async fn limits_that_are_missing_are_zero() {
     let server = configured(&memory(&[("A", json!({}))], ""));
-    let nats = json!({"subs": 0, "payload": 0, "bearer_token": true});
-    let token = user_token("joe", nats, &account("A"));
-    let mut raw = Raw::connect(&server, &format!(r#"{{"jwt":"{token}","verbose":false}}"#));
+    let token = |nats: Value| user_token("joe", nats, &account("A"));
+    let none = token(json!({"subs": 0, "bearer_token": true}));
+    let mut raw = Raw::open(&server);
+    raw.send(&format!("CONNECT {{\"jwt\":\"{none}\",\"verbose\":false}}\r\nPING\r\n"));
+    assert_eq!(raw.rest(), "-ERR 'maximum subscriptions exceeded'\r\n");
+    let small = token(json!({"payload": 0, "bearer_token": true}));
+    let mut raw = Raw::connect(&server, &format!(r#"{{"jwt":"{small}","verbose":false}}"#));
     raw.send("SUB a 1\r\nPUB a 0\r\n\r\n");
-    assert_eq!(raw.line(), "-ERR 'maximum subscriptions exceeded'");
-    raw.sync();
+    raw.expect(&["MSG a 1 0", ""]);
     raw.send("PUB a 1\r\nx\r\n");
     assert_eq!(raw.rest(), "-ERR 'Maximum Payload Violation'\r\n");
 }

@@ -86,7 +86,7 @@ fn errors_have_their_texts() {
         (format!("PUB {long}"), "-ERR 'maximum control line exceeded'\r\n"),
         ("CONNECT {\"protocol\":2}\r\n".to_owned(), "-ERR 'invalid client protocol'\r\n"),
         (
-            "CONNECT {\"no_responders\":true}\r\n".to_owned(),
+            "CONNECT {\"headers\":false}\r\n".to_owned(),
             "-ERR 'no responders requires headers support'\r\n",
         ),
         ("CONNECT {\"account\":\"A\"}\r\n".to_owned(), "-ERR 'Authorization Violation'\r\n"),
@@ -200,6 +200,28 @@ fn a_second_connect_starts_over() {
     raw.sync();
     raw.send("SUB a 1\r\nPUB a 1\r\nx\r\n");
     raw.expect(&["MSG a 1 1", "x"]);
+}
+
+/// What a further CONNECT leaves out stays as it was.
+#[test]
+fn a_further_connect_only_changes_what_it_names() {
+    let users = "authorization { users: [{user: alice, password: a, permissions: {publish: ok}}] }";
+    let server = configured(users);
+    let first = r#"{"verbose":false,"headers":true,"no_responders":true,"user":"alice","pass":"a","name":"n","lang":"l"}"#;
+    let mut raw = Raw::connect(&server, first);
+    raw.send("CONNECT {\"verbose\":true}\r\n");
+    raw.expect(&["+OK"]);
+    raw.send("SUB i 1\r\nPUB ok i 0\r\n\r\nPUB no 0\r\n\r\n");
+    raw.expect(&["+OK", "+OK", "HMSG i 1 34 34", "NATS/1.0 503", "Nats-Subject: ok", "", ""]);
+    raw.expect(&["-ERR 'Permissions Violation for Publish to \"no\"'"]);
+    let open = doc(&server, "/connz?auth=1")["connections"][0].take();
+    assert_eq!((&open["name"], &open["authorized_user"]), (&"n".into(), &"alice".into()));
+    raw.send("CONNECT {\"headers\":false}\r\nPING\r\n");
+    assert_eq!(raw.rest(), "-ERR 'no responders requires headers support'\r\n");
+    // Whoever names credentials has to name all of them.
+    let mut raw = Raw::connect(&server, first);
+    raw.send("CONNECT {\"user\":\"alice\"}\r\n");
+    assert_eq!(raw.rest(), "-ERR 'Authorization Violation'\r\n");
 }
 
 /// A client that fails to become somebody else was never called so.

@@ -74,7 +74,7 @@ impl AccountSet {
             return Err(RefusalReason::ProxyRequired(login.user.to_owned()));
         }
         let gate = self.gate(login.kind);
-        if presents_nothing(login) && login.certificate_names.is_none() {
+        if self.presents_nothing(login) && login.certificate_names.is_none() {
             return self.without_credentials(gate, login);
         }
         if !login.nkey.is_empty() && !self.nkeys.is_empty() {
@@ -122,6 +122,12 @@ impl AccountSet {
         by_text(&names.alternative).or_else(by_subject).or_else(|| by_text(&names.subject_texts))
     }
 
+    /// Nkeys count only where there are some.
+    fn presents_nothing(&self, login: &Login<'_>) -> bool {
+        let nkey = if self.nkeys.is_empty() { "" } else { login.nkey };
+        [login.user, login.pass, login.token, nkey].iter().all(|field| field.is_empty())
+    }
+
     fn without_credentials(
         &self,
         gate: &Gate,
@@ -147,7 +153,7 @@ impl AccountSet {
         Ok(AuthDecision::Accept(identity(user, Proof::OfUser)))
     }
 
-    fn global_identity(&self, name: Arc<str>, proof: Proof) -> Identity {
+    pub(crate) fn global_identity(&self, name: Arc<str>, proof: Proof) -> Identity {
         Identity { proof, ..Identity::new(self.global.clone(), name) }
     }
 }
@@ -155,10 +161,6 @@ impl AccountSet {
 fn not_mapped(names: &CertificateNames) -> RefusalReason {
     let all = names.alternative.iter().chain(names.subject_texts.last());
     RefusalReason::CertificateNotMapped(all.cloned().collect())
-}
-
-fn presents_nothing(login: &Login<'_>) -> bool {
-    [login.user, login.pass, login.token, login.nkey].iter().all(|field| field.is_empty())
 }
 
 pub(crate) fn identity(user: &Arc<User>, proof: Proof) -> Identity {

@@ -121,6 +121,8 @@ fn without_credentials() {
     assert_eq!(outcome(&s, &NOBODY), "A/a");
     assert_eq!(outcome(&s, &user("a", "wrong")), "wrong password for user \"a\"");
     assert_eq!(outcome(&s, &token("x")), "user \"\" is not known");
+    // No nkey is known here, so none is looked at.
+    assert_eq!(outcome(&s, &Login { nkey: "U1", sig: "x", ..Login::default() }), "A/a");
     assert!(s.auth_required(ConnectionKind::Standard));
     // An `authorization` block closes the global account again.
     let closed = "authorization { timeout: 1 }

@@ -81,7 +81,9 @@ impl AccountSet {
             Proof::Elsewhere => self.recheck_account(who),
             Proof::Nothing => self.recheck_nobody(who, kind, now),
             Proof::OfUser | Proof::Certificate => self.recheck_user(who, kind, now),
-            Proof::OfListener(fingerprint) => self.recheck_listener(who, kind, fingerprint),
+            Proof::OfListener(fingerprint) => {
+                self.recheck_listener(who, &known(who, kind, now), fingerprint)
+            }
         }
     }
 
@@ -95,6 +97,13 @@ impl AccountSet {
         let Some(before) = &who.user else { return self.recheck_account(who) };
         let table = if before.is_nkey { &self.nkeys } else { &self.users };
         let Some(user) = table.get(&before.name) else {
+            if let Some((name, pass)) = &self.gate(kind).single
+                && (name, who.account.name.as_ref()) == (&before.name, self.global.name.as_ref())
+                && secret::same(pass, &before.pass)
+            {
+                let proof = Proof::OfListener(Fingerprint::new(name, pass));
+                return Ok(self.global_identity(name.clone(), proof));
+            }
             return Err(CloseWith::silently(format!("user {:?} was removed", before.name)));
         };
         if user.account.name != who.account.name {
@@ -139,13 +148,23 @@ impl AccountSet {
     fn recheck_listener(
         &self,
         who: &Identity,
-        kind: ConnectionKind,
+        login: &Login<'_>,
         fingerprint: Fingerprint,
     ) -> Result<Identity, CloseWith> {
+        let kind = login.kind;
         let gate = self.gate(kind);
         let token = gate.token.as_ref().map(|token| Fingerprint::new("", token));
         let single = gate.single.as_ref().map(|(name, pass)| Fingerprint::new(name, pass));
         let known = [token, single].contains(&Some(fingerprint));
+        // The only user may have become one of several.
+        let user = self.users.get(&who.name).filter(|user| {
+            Fingerprint::new(&user.name, &user.pass) == fingerprint
+                && user.account.name == who.account.name
+        });
+        if let Some(user) = user.filter(|_| !known) {
+            admit(user, login).map_err(|why| CloseWith::refused(why.to_string()))?;
+            return Ok(identity(user, Proof::OfUser));
+        }
         if !known && self.auth_required(kind) {
             let what = if who.name.is_empty() { "the token" } else { "user or password" };
             return Err(CloseWith::refused(format!("{what} of authorization was changed")));

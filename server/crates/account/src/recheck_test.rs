@@ -80,6 +80,16 @@ fn users() {
             ),
         ],
     );
+    check(
+        "authorization {users [{user: a, pass: one}]}",
+        Login { user: "a", pass: "one", ..Login::default() },
+        &[
+            // It is the only one now.
+            ("authorization {user: a, pass: one}", "keep $G/a"),
+            ("authorization {user: a, pass: two}", "silent: user \"a\" was removed"),
+            ("authorization {user: b, pass: one}", "silent: user \"a\" was removed"),
+        ],
+    );
     let hashed = format!("authorization {{users [{{user: a, pass: \"{HASH}\"}}]}}");
     let other = hashed.replace("abc", "abd");
     check(
@@ -138,6 +148,19 @@ fn tokens_and_the_only_user() {
             ),
             (
                 "authorization {user: b, pass: one}",
+                "Authorization Violation: user or password of authorization was changed",
+            ),
+            // It became one of several.
+            (
+                "authorization {users [{user: a, pass: one, permissions {publish: x}}]}",
+                "keep $G/a limited",
+            ),
+            (
+                "authorization {users [{user: a, pass: two}]}",
+                "Authorization Violation: user or password of authorization was changed",
+            ),
+            (
+                "accounts {A {users [{user: a, pass: one}]}}",
                 "Authorization Violation: user or password of authorization was changed",
             ),
         ],

@@ -42,14 +42,24 @@ pub fn removed_subscription(subject: &[u8], queue: &[u8], sid: &[u8]) -> String 
     format!("{} (sid \"{}\")", subscribe_violation(subject, queue), sid.escape())
 }
 
+/// Where gateways send answers, now and before 2.1.
+const GATEWAY_REPLIES: [&[u8]; 2] = [b"_GR_.", b"$GR."];
+/// Through which the server recognises its own replies.
+const OWN_REPLIES: [&[u8]; 2] = [b"_R_.", b"$JS.ACK."];
+
+fn starts_with_one_of(subject: &[u8], prefixes: &[&[u8]]) -> bool {
+    prefixes.iter().any(|p| subject.starts_with(p))
+}
+
 /// Whether clients (outside the system account) may never publish to `subject`.
 pub fn reserved_publish(subject: &[u8], system_account: bool) -> bool {
-    subject.starts_with(b"_GR_.") || (!system_account && subject.starts_with(b"$NRG."))
+    starts_with_one_of(subject, &GATEWAY_REPLIES)
+        || (!system_account && subject.starts_with(b"$NRG."))
 }
 
 /// Whether clients may not name `reply` as where to answer.
 pub fn reserved_reply(reply: &[u8]) -> bool {
-    [&b"_R_."[..], b"$JS.ACK.", b"_GR_."].iter().any(|p| reply.starts_with(p))
+    starts_with_one_of(reply, &OWN_REPLIES) || starts_with_one_of(reply, &GATEWAY_REPLIES)
 }
 
 /// Whether clients may not join the queue group `queue`.
@@ -103,6 +113,8 @@ mod tests {
     fn reserved() {
         assert!(reserved_publish(b"$NRG.AE.x", false) && !reserved_publish(b"$NRG.AE.x", true));
         assert!(reserved_publish(b"_GR_.x", true) && !reserved_publish(b"_GR_x", false));
+        assert!(reserved_publish(b"$GR.x", true) && !reserved_publish(b"$GR", false));
+        assert!(reserved_reply(b"$GR.x") && !reserved_reply(b""));
         assert!(reserved_reply(b"_R_.a") && reserved_reply(b"$JS.ACK.s.c"));
         assert!(!reserved_reply(b"_INBOX.a") && !reserved_reply(b"$JS.API.INFO"));
         assert!(reserved_queue(b"_sys_") && !reserved_queue(b"sys"));
