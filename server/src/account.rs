@@ -36,8 +36,8 @@ pub struct AccountState {
     /// comes or goes: (deliver subject, shard, group).
     pub watches: RwLock<Vec<Watch>>,
     watched: AtomicU64,
-    /// The services every account has were subscribed.
-    pub services_open: AtomicBool,
+    /// What the server answers in it; `None`: not subscribed yet.
+    pub services: parking_lot::Mutex<Option<crate::system::services::Open>>,
     /// It waits to be told about in `crate::system::conns`.
     pub conns_changed: AtomicBool,
     /// What it exchanges with other accounts.
@@ -138,7 +138,7 @@ impl AccountState {
             jetstream: JetStreamUse::default(),
             watches: RwLock::default(),
             watched: AtomicU64::new(0),
-            services_open: AtomicBool::new(false),
+            services: parking_lot::Mutex::default(),
             conns_changed: AtomicBool::new(false),
             exchange: crate::exchange::Crossing::default(),
         }

@@ -63,7 +63,8 @@ pub struct ReloadPlan {
     pub changes: Vec<Change>,
 }
 
-/// Changes that need a restart; the text names all of them.
+/// Changes that need a restart; the text names all of them as nats-server does, then by their
+/// keys, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("config reload not supported for {0}")]
 pub struct ReloadError(pub String);
@@ -98,14 +99,23 @@ impl ReloadPlan {
     /// Why the reload is refused, if it is.
     #[must_use]
     pub fn refusal(&self) -> Option<ReloadError> {
-        let mut text = String::new();
+        let (mut text, mut keys) = (String::new(), Vec::new());
         for change in self.of(Class::Restart) {
             if !text.is_empty() {
                 text.push_str("; ");
             }
             let _ = write!(text, "{}: old={}, new={}", change.option, change.old, change.new);
+            keys.push(change.name.as_str());
         }
-        (!text.is_empty()).then_some(ReloadError(text))
+        let (last, others) = keys.split_last()?;
+        let (and, them) = if others.is_empty() { ("", "it") } else { (" and ", "them") };
+        let others = others.join(", ");
+        let _ = write!(
+            text,
+            ". Nothing was changed: restart the server to apply {others}{and}{last}, or put {them} \
+             back and reload"
+        );
+        Some(ReloadError(text))
     }
 
     /// What the log says behind `Reloaded: ` once the plan is applied, in nats-server's words and
@@ -148,6 +158,13 @@ impl Change {
             "no_fast_producer_stall" => {
                 let not = if self.new == "true" { "not " } else { "" };
                 return format!("fast producers will {not}be stalled");
+            }
+            "jetstream.limits" => return "JetStream limits".to_owned(),
+            "tls.pinned_certs" => {
+                // Without any, nothing is between the brackets.
+                let count =
+                    self.new.split(|c: char| !c.is_ascii_hexdigit()).filter(|p| !p.is_empty());
+                return format!("{} pinned_certs", count.count());
             }
             "jetstream.max_memory_store" => "JetStream max_mem_store",
             "jetstream.max_file_store" => "JetStream max_file_store",

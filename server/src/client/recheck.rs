@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::subscription::Subscription;
-use gust_account::{CloseCause, CloseWith, Identity, Permissions, Recheck};
+use gust_account::{CloseCause, CloseWith, ConnectionKind, Identity, Permissions, Recheck};
 use gust_wire::client::ErrText;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,6 +13,7 @@ impl Session {
     /// Sees whether the client is still who it is, and what it may do now.
     pub fn recheck(&mut self) -> Result<(), CloseReason> {
         self.ping_within(self.ping_interval());
+        self.recheck_certificate()?;
         let Some(identity) = &self.identity else { return Ok(()) };
         let rules = self.shard.server.rules.load_full();
         if let Some(proxy) = &identity.proxy
@@ -34,6 +35,21 @@ impl Session {
             }
             Recheck::Keep(identity) => self.continue_as(identity),
         }
+    }
+
+    /// Closes a client whose key is no longer among the pinned ones, without a word
+    /// like a handshake that fails. Also for a connection that shook hands under
+    /// the settings before: they may have changed since.
+    pub(super) fn recheck_certificate(&self) -> Result<(), CloseReason> {
+        let server = &self.shard.server;
+        let Some(facts) = self.client.facts.lock().tls.clone() else { return Ok(()) };
+        let settings = match self.client.kind() {
+            ConnectionKind::Websocket => server.tls.websocket(),
+            _ => server.tls.clients(),
+        };
+        let Some(Err(why)) = settings.map(|s| facts.is_pinned(&s.pinned)) else { return Ok(()) };
+        tracing::info!("{} - closed by a change of pinned_certs: {why}", self.client.label());
+        Err(CloseReason::TlsHandshakeFailure)
     }
 
     /// When the client must be cut off; `i64::MAX`: never.

@@ -197,6 +197,9 @@ pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
         shard: shard.clone(),
         client,
     };
+    if let Err(reason) = session.recheck_certificate() {
+        session.client.close(reason);
+    }
     session.welcome();
     if session.account.is_none() {
         session.auth_deadline = now + server.auth_timeout(session.client.kind());

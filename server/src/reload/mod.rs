@@ -178,7 +178,10 @@ impl Prepared {
         let of_resolver = ["resolver", "resolver_tls", "resolver_preload"];
         let resolver = match &trust.resolver {
             Some(kind) if of_resolver.iter().any(|name| plan.changes(name)) => {
-                Some(resolver::Opened::open(kind, trust, None).map_err(|e| e.to_string())?)
+                let opened = resolver::Opened::open(kind, trust)?;
+                let there = tokio::runtime::Handle::current().block_on(opened.check());
+                there.map_err(|e| format!("account resolver: {e}"))?;
+                Some(opened)
             }
             _ => None,
         };

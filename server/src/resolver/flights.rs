@@ -125,6 +125,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         self.failed.lock().remove(id);
     }
 
+    /// The same for all.
+    pub fn forget_all(&self) {
+        self.running.lock().clear();
+        self.failed.lock().clear();
+    }
+
     async fn timed(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         let turn = async {
             let _turn = self.room.acquire().await;

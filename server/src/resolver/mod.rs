@@ -103,8 +103,15 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// As [`Resolver::open`].
-    pub fn open(
+    /// Opens the source `kind`, with TLS for a URL with https; blocks.
+    pub fn open(kind: &Kind, options: &TrustOptions) -> Result<Opened, String> {
+        let secure = matches!(kind, Kind::Url(url) if url.starts_with("https:"));
+        let tls = options.resolver_tls.as_ref();
+        let tls = (secure || tls.is_some()).then(|| tls::client_config(tls)).transpose()?;
+        Opened::with(kind, options, tls).map_err(|e| e.to_string())
+    }
+
+    fn with(
         kind: &Kind,
         options: &TrustOptions,
         tls: Option<Arc<ClientConfig>>,
@@ -141,28 +148,32 @@ impl Opened {
         }
         Ok(Opened { source, timeout })
     }
+
+    /// Looks whether a web server is there: it must answer the bare URL with 200.
+    pub async fn check(&self) -> Result<(), FetchError> {
+        let Source::Url(source) = &self.source else { return Ok(()) };
+        let late = |_| FetchError::new(format!("no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, source.get("")).await.map_err(late)??;
+        Ok(())
+    }
 }
 
 impl Resolver {
-    /// Opens the source `kind`; blocks. `tls` is for a URL with https.
-    pub fn open(
-        kind: &Kind,
-        options: &TrustOptions,
-        operator: OperatorKeys,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Arc<Resolver>, OpenError> {
-        let Opened { source, timeout } = Opened::open(kind, options, tls)?;
+    /// With this source.
+    pub fn new(Opened { source, timeout }: Opened, operator: OperatorKeys) -> Arc<Resolver> {
         let flights = Flights::new(timeout);
         let changing = tokio::sync::Mutex::default();
         let (started, changes) = (AtomicBool::new(false), AtomicU64::new(0));
         let source = ArcSwap::from_pointee(source);
-        Ok(Arc::new(Resolver { source, operator, flights, started, changes, changing }))
+        Arc::new(Resolver { source, operator, flights, started, changes, changing })
     }
 
-    /// Goes on with another source of the same kind.
+    /// Goes on with another source. What the one before did not have, this may.
     pub fn switch(&self, to: Opened) {
         self.flights.set_timeout(to.timeout);
         self.source.store(Arc::new(to.source));
+        self.changes.fetch_add(1, Relaxed);
+        self.flights.forget_all();
     }
 
     /// Time for a lookup.
@@ -186,15 +197,6 @@ impl Resolver {
     /// Whether all there is stands in the configuration.
     pub fn is_memory(&self) -> bool {
         matches!(**self.source.load(), Source::Memory(_))
-    }
-
-    /// Looks whether a web server is there: it must answer the bare URL with 200.
-    pub async fn check(&self) -> Result<(), FetchError> {
-        let source = self.source.load_full();
-        let Source::Url(source) = &*source else { return Ok(()) };
-        let late = |_| FetchError::new(format!("no answer within {:?}", self.timeout()));
-        tokio::time::timeout(self.timeout(), source.get("")).await.map_err(late)??;
-        Ok(())
     }
 
     /// The token of account `id`, within the time a lookup may take.
@@ -261,12 +263,9 @@ pub fn start(server: &Arc<Server>, runtime: &tokio::runtime::Runtime) -> Result<
     let (true, Some(kind)) = (options.is_operator_mode(), &trust.resolver) else { return Ok(()) };
     let rules = server.rules.load_full();
     let operator = rules.trust().and_then(|t| t.operators.first()).map(OperatorKeys::of);
-    let secure = matches!(kind, Kind::Url(url) if url.starts_with("https:"));
-    let tls = trust.resolver_tls.as_ref();
-    let tls = (secure || tls.is_some()).then(|| tls::client_config(tls)).transpose()?;
-    let resolver = Resolver::open(kind, trust, operator.unwrap_or_default(), tls);
-    let resolver = resolver.map_err(|e| e.to_string())?;
-    runtime.block_on(resolver.check()).map_err(|e| e.to_string())?;
+    let opened = Opened::open(kind, trust)?;
+    runtime.block_on(opened.check()).map_err(|e| e.to_string())?;
+    let resolver = Resolver::new(opened, operator.unwrap_or_default());
     let _ = server.resolver.set(resolver.clone());
     let system = &server.system_account().name;
     if directory::is_account(system)

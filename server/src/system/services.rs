@@ -60,48 +60,74 @@ pub fn start(server: &Arc<Server>) {
     }
 }
 
-/// Subscribes the services of one account, once. For accounts that come up
-/// while the server runs.
+/// Services of one account that come and go while it is served.
+#[derive(Debug, Default)]
+pub struct Open(Vec<(Service, Arc<Subscription>)>);
+
+/// Subscribes the services of one account, and drops those that a reload took
+/// away. For accounts that come up while the server runs, and after each change.
 pub fn open(server: &Server, account: &AccountState) {
-    if account.services_open.swap(true, Relaxed) {
+    let mut services = account.services.lock();
+    if services.is_none() {
+        open_lasting(server, account);
+    }
+    let Open(open) = services.get_or_insert_default();
+    let wanted = changing(server, account);
+    let is = |sub: &Subscription, subject: &str, queue: &str| {
+        *sub.subject == *subject.as_bytes() && *sub.queue == *queue.as_bytes()
+    };
+    open.retain(|(service, sub)| {
+        let stays = wanted.iter().any(|(of, s, q)| of == service && is(sub, s, q));
+        if !stays {
+            sub.closed.store(true, Relaxed);
+            account.interest.remove(&sub.subject, &sub.queue, sub.id);
+            server.stats.subscriptions.fetch_sub(1, Relaxed);
+        }
+        stays
+    });
+    for (service, subject, queue) in wanted {
+        if !open.iter().any(|(of, sub)| *of == service && is(sub, subject, queue)) {
+            open.push((service, add(server, account, subject.to_owned(), queue, service)));
+        }
+    }
+}
+
+/// What depends on the kind of resolver and on whether there is JetStream.
+fn changing(server: &Server, account: &AccountState) -> Vec<(Service, &'static str, &'static str)> {
+    let resolver = server.resolver.get().filter(|_| server.is_system(account));
+    let claims = resolver.map_or(&[][..], |r| claims::subjects(r));
+    let mut all: Vec<_> = claims.iter().map(|(s, q)| (Service::Claims, *s, *q)).collect();
+    if server.jetstream.get().is_some() {
+        all.push((Service::JetStreamApi, "$JS.API.>", ""));
+    }
+    all
+}
+
+fn open_lasting(server: &Server, account: &AccountState) {
+    let serve = |subject: String| {
+        add(server, account, subject, "", Service::System);
+    };
+    if !server.is_system(account) {
+        EVERYBODY.iter().for_each(|subject| serve((*subject).to_owned()));
         return;
     }
-    if server.is_system(account) {
-        let id = server.id.as_str();
-        let servers = SERVER.iter().flat_map(|name| {
-            [format!("$SYS.REQ.SERVER.PING.{name}"), format!("$SYS.REQ.SERVER.{id}.{name}")]
-        });
-        let one = ONE_SERVER.iter().map(|name| format!("$SYS.REQ.SERVER.{id}.{name}"));
-        let accounts =
-            account_services::NAMES.iter().map(|name| format!("$SYS.REQ.ACCOUNT.*.{name}"));
-        let others = SYSTEM.iter().map(|subject| (*subject).to_owned());
-        for subject in servers.chain(one).chain(accounts).chain(others) {
-            add(server, account, subject, Service::System);
-        }
-        for (subject, queue) in server.resolver.get().map_or(&[][..], |r| claims::subjects(r)) {
-            add_queue(server, account, (*subject).to_owned(), queue, Service::Claims);
-        }
-    } else {
-        for subject in EVERYBODY {
-            add(server, account, (*subject).to_owned(), Service::System);
-        }
-    }
-    if server.jetstream.get().is_some() {
-        add(server, account, "$JS.API.>".to_owned(), Service::JetStreamApi);
-    }
+    let id = server.id.as_str();
+    let servers = SERVER.iter().flat_map(|name| {
+        [format!("$SYS.REQ.SERVER.PING.{name}"), format!("$SYS.REQ.SERVER.{id}.{name}")]
+    });
+    let one = ONE_SERVER.iter().map(|name| format!("$SYS.REQ.SERVER.{id}.{name}"));
+    let accounts = account_services::NAMES.iter().map(|name| format!("$SYS.REQ.ACCOUNT.*.{name}"));
+    let others = SYSTEM.iter().map(|subject| (*subject).to_owned());
+    servers.chain(one).chain(accounts).chain(others).for_each(serve);
 }
 
-fn add(server: &Server, account: &AccountState, subject: String, service: Service) {
-    add_queue(server, account, subject, "", service);
-}
-
-fn add_queue(
+fn add(
     server: &Server,
     account: &AccountState,
     subject: String,
     queue: &'static str,
     service: Service,
-) {
+) -> Arc<Subscription> {
     let (subject, queue) = (Bytes::from(subject), Bytes::from_static(queue.as_bytes()));
     let sub = Arc::new(Subscription {
         subject: subject.clone(),
@@ -114,8 +140,9 @@ fn add_queue(
         closed: AtomicBool::new(false),
         filter: Default::default(),
     });
-    account.interest.insert(&subject, &queue, sub.id, sub);
+    account.interest.insert(&subject, &queue, sub.id, sub.clone());
     server.stats.subscriptions.fetch_add(1, Relaxed);
+    sub
 }
 
 /// A request to one of the services. False: it counts as not delivered.

@@ -4,6 +4,7 @@ use super::{Tls, TlsSettings, suites};
 use gust_account::certificate::{Certificate, CertificateNames};
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// See the module documentation.
@@ -51,22 +52,7 @@ impl TlsFacts {
         let state = tls.state();
         let chain: &[CertificateDer<'_>] = state.peer_certificates().unwrap_or_default();
         let peer: Vec<_> = chain.iter().map(|c| PeerCertificate::of(c)).collect();
-        if !settings.pinned.is_empty() {
-            match peer.first() {
-                None => {
-                    return Err("the client presented no certificate to compare with \
-                                    pinned_certs; set verify"
-                        .to_owned());
-                }
-                Some(c) if !settings.pinned.contains(&c.spki_sha256) => {
-                    return Err(format!(
-                        "certificate not pinned: {:?} has the key {}, which is not in pinned_certs",
-                        c.subject, c.spki_sha256
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
+        check_pins(&settings.pinned, peer.first())?;
         let names = || {
             let cert = chain.first().and_then(|c| Certificate::parse(c)).unwrap_or_default();
             Arc::new(cert.names())
@@ -79,6 +65,25 @@ impl TlsFacts {
             peer,
             names: settings.map.then(names),
         })
+    }
+
+    /// Whether the client's key is among `pinned`, if there are any. An error says
+    /// what is wrong.
+    pub fn is_pinned(&self, pinned: &BTreeSet<String>) -> Result<(), String> {
+        check_pins(pinned, self.peer.first())
+    }
+}
+
+fn check_pins(pinned: &BTreeSet<String>, peer: Option<&PeerCertificate>) -> Result<(), String> {
+    match peer {
+        _ if pinned.is_empty() => Ok(()),
+        Some(c) if pinned.contains(&c.spki_sha256) => Ok(()),
+        Some(c) => Err(format!(
+            "certificate not pinned: {:?} has the key {}, which is not in pinned_certs",
+            c.subject, c.spki_sha256
+        )),
+        None => Err("the client presented no certificate to compare with pinned_certs; set verify"
+            .to_owned()),
     }
 }
 

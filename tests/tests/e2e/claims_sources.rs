@@ -70,7 +70,7 @@ async fn a_cache_holds_what_it_was_asked_for() {
 }
 
 /// A web server with these tokens by path; counts what it is asked.
-fn web(tokens: Arc<Mutex<Vec<(String, String)>>>) -> (String, Arc<Mutex<Vec<String>>>) {
+pub fn web(tokens: Arc<Mutex<Vec<(String, String)>>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));

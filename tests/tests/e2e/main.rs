@@ -27,6 +27,7 @@ mod protocol;
 mod proxies;
 mod proxy_protocol;
 mod reload;
+mod reload_live;
 mod samples;
 mod secrets;
 mod secure;

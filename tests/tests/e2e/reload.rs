@@ -223,7 +223,9 @@ async fn a_refused_reload_changes_nothing_and_names_all_reasons() {
     let new = format!("{}\nmax_payload: 10, max_subs: 5, server_name: other", users("q"));
     let said = reload(&mut server, &new).await;
     let reason = "[ERR] Failed to reload server configuration: config reload not supported for \
-                  ServerName: old=, new=other; MaxSubs: old=0, new=5";
+                  ServerName: old=, new=other; MaxSubs: old=0, new=5. Nothing was changed: restart \
+                  the server to apply server_name and max_subscriptions, or put them back and \
+                  reload";
     assert!(said.ends_with(reason), "{said}");
     client.send("SUB a 1\r\nPUB a 11\r\n12345678901\r\n");
     client.expect(&["MSG a 1 11", "12345678901"]);
@@ -286,10 +288,9 @@ async fn the_service_reloads_and_shows_beforehand_what_it_would_do() {
         ])
     );
     let refused = ask("").await;
-    assert_eq!(
-        refused,
-        json!({"error": {"code": 500, "description": "config reload not supported for MaxSubs: old=0, new=5"}})
-    );
+    let why = "config reload not supported for MaxSubs: old=0, new=5. Nothing was changed: \
+               restart the server to apply max_subscriptions, or put it back and reload";
+    assert_eq!(refused, json!({"error": {"code": 500, "description": why}}));
     let varz = doc(&server, "/varz");
     assert_eq!(varz["max_payload"], 1_048_576);
     server.write_config(&text("max_payload: 1000, server_tags: [a, b]")).unwrap();

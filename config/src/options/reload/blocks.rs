@@ -3,7 +3,7 @@
 use super::access;
 use super::compare::{Diff, Pair, Rule, both};
 use crate::options::authorization::Authorization;
-use crate::options::cluster::ClusterOptions;
+use crate::options::cluster::{ClusterOptions, Compression};
 use crate::options::gateway::{GatewayOptions, RemoteGateway};
 use crate::options::leafnodes::{LeafAuthorization, LeafRemote, LeafnodeOptions};
 use crate::options::mqtt::MqttOptions;
@@ -140,7 +140,7 @@ pub(super) fn cluster(diff: &mut Diff, (old, new): Pair<'_, ClusterOptions>) {
         new
     );
     let live = Rule::Live;
-    diff.value(Rule::Fixed("cluster name"), "cluster.name", name);
+    diff.value(live, "cluster.name", name);
     let (from, to) = listen;
     diff.value(Rule::Fixed("cluster host"), "cluster.host", (&from.host, &to.host));
     diff.value(Rule::Fixed("cluster port"), "cluster.port", (&from.port, &to.port));
@@ -259,7 +259,8 @@ fn leaf_logins(diff: &mut Diff, fixed: Rule<'_>, (old, new): Pair<'_, LeafAuthor
     diff.opaque(fixed, "leafnodes.authorization.users", users, |users| !users.is_empty());
 }
 
-/// Remotes come and go, and change as a whole: they hold paths of seeds and logins in URLs.
+/// Remotes come and go and may be disabled; of one that stays only TLS and compression change.
+/// They are shown as a whole: they hold paths of seeds and logins in URLs.
 fn leaf_remotes(diff: &mut Diff, (old, new): Pair<'_, Vec<LeafRemote>>) {
     let plain = |remotes: &[LeafRemote]| -> Vec<LeafRemote> {
         let mut remotes = remotes.to_vec();
@@ -268,8 +269,22 @@ fn leaf_remotes(diff: &mut Diff, (old, new): Pair<'_, Vec<LeafRemote>>) {
         }
         remotes
     };
+    let fixed_part = |remote: &LeafRemote| LeafRemote {
+        tls: None,
+        compression: Compression::default(),
+        disabled: false,
+        ..remote.clone()
+    };
     let (old, new) = (plain(old), plain(new));
-    diff.opaque(Rule::Live, "leafnodes.remotes", (&old, &new), |remotes| !remotes.is_empty());
+    let same = |a: &LeafRemote, b: &LeafRemote| {
+        (&a.urls, &a.account, &a.credentials) == (&b.urls, &b.account, &b.credentials)
+    };
+    let may_change = old.iter().all(|before| {
+        let mut after = new.iter().filter(|after| same(before, after)).peekable();
+        after.peek().is_none() || after.any(|after| fixed_part(before) == fixed_part(after))
+    });
+    let rule = if may_change { Rule::Live } else { Rule::Fixed("LeafNode") };
+    diff.opaque(rule, "leafnodes.remotes", (&old, &new), |remotes| !remotes.is_empty());
 }
 
 /// WebSocket: all is fixed but TLS.

@@ -59,11 +59,11 @@ fn what_is_fixed_at_start_refuses_the_reload_by_name() {
         ("mqtt {port: 1}", "mqtt {port: 1, ack_wait: \"5s\"}", "ok"),
         ("mqtt {port: 1}", "mqtt {port: 2}", "MQTT: old=1, new=2"),
         ("", "resolver: MEMORY", "AccountResolver: old=, new=memory"),
-        (
-            "resolver: MEMORY",
-            "resolver {type: full, dir: x}",
-            "AccountResolver: old=memory, new=full x",
-        ),
+        ("resolver: MEMORY", "", "AccountResolver: old=memory, new="),
+        ("resolver: MEMORY", "resolver {type: full, dir: x}", "ok"),
+        ("resolver {type: full, dir: x}", "resolver: \"URL(http://x)\"", "ok"),
+        ("jetstream {max_mem: 5G, limits {max_ack_pending: 5}}", "jetstream {max_mem: 5G}", "ok"),
+        ("cluster {name: a}", "cluster {name: b}", "ok"),
         ("resolver {type: full, dir: x}", "resolver {type: full, dir: y}", "ok"),
         ("", "no_auth_user: a, authorization {users [{user: a}]}", "NoAuthUser: old=, new=a"),
         (
@@ -84,7 +84,42 @@ fn what_is_fixed_at_start_refuses_the_reload_by_name() {
         } else {
             format!("config reload not supported for {said}")
         };
+        let got = got.split(". Nothing was changed").next().unwrap_or_default();
         assert_eq!(got, said, "{before} -> {after}");
+    }
+}
+
+#[test]
+fn a_refusal_names_every_key_and_the_remedy() {
+    let remedy = |after: &str| {
+        let [old, new] = ["", after].map(options);
+        let said = check_reload(&old, &new).unwrap_err().to_string();
+        said.split_once(". ").unwrap().1.to_owned()
+    };
+    assert_eq!(
+        remedy("server_name: x"),
+        "Nothing was changed: restart the server to apply server_name, or put it back and reload"
+    );
+    assert_eq!(
+        remedy("server_name: x, max_pending: 1G, max_subs: 5, max_payload: 5"),
+        "Nothing was changed: restart the server to apply server_name, max_subscriptions and \
+         max_pending, or put them back and reload"
+    );
+}
+
+#[test]
+fn remotes_of_leafnodes_stay_as_they_are_or_go() {
+    let one = |more: &str| format!("leafnodes {{ remotes [{{url: \"nats://a:1\" {more}}}] }}");
+    for (after, live) in [
+        (String::new(), true),
+        (one(", disabled: true, compression: off, tls {insecure: true}"), true),
+        (one(", hub: true"), false),
+        (one(", deny_imports: x"), false),
+        (one("").replace("a:1", "b:1"), true),
+        (one("").replace("}]", "}, {url: \"nats://b:1\"}]"), true),
+    ] {
+        let [old, new] = [one(""), after.clone()].map(|text| options(&text));
+        assert_eq!(check_reload(&old, &new).is_ok(), live, "{after}");
     }
 }
 

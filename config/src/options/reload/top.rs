@@ -204,10 +204,9 @@ fn trust(diff: &mut Diff, (old, new): Pair<'_, TrustOptions>) {
     );
     diff.opaque(Fixed("TrustedOperators"), "operator", operators, |list| !list.is_empty());
     diff.value(Fixed("TrustedKeys"), "trusted", trusted_keys);
-    // Which requests are answered depends on the kind; what is found there may change.
-    let kind = |r: &Option<Resolver>| r.as_ref().map(std::mem::discriminant);
-    let same = kind(resolver.0) == kind(resolver.1);
-    diff.value(if same { Live } else { Fixed("AccountResolver") }, "resolver", resolver);
+    // One may take the place of another, but without any nobody's token could be looked up.
+    let both = resolver.0.is_some() == resolver.1.is_some();
+    diff.value(if both { Live } else { Fixed("AccountResolver") }, "resolver", resolver);
     blocks::tls(diff, Live, "resolver_tls", resolver_tls);
     diff.opaque(Live, "resolver_preload", resolver_preload, |map| !map.is_empty());
     diff.value(Live, "resolver_pinned_accounts", resolver_pinned_accounts);
@@ -291,7 +290,7 @@ fn jetstream(diff: &mut Diff, (old, new): Pair<'_, JetStreamOptions>) {
     diff.value(Live, "jetstream.meta_compact_size", meta_compact_size);
     diff.value(Live, "jetstream.meta_compact_sync", meta_compact_sync);
     fixed(diff, "JetStreamConcurrentIOs", "jetstream.max_concurrent_io", max_concurrent_io);
-    diff.opaque(Fixed("JetStreamLimits"), "jetstream.limits", limits, |_| true);
+    diff.opaque(Live, "jetstream.limits", limits, |_| true);
 }
 
 fn sizes(diff: &mut Diff, name: &str, (old, new): Pair<'_, Option<i64>>) {

@@ -1,0 +1,171 @@
+//! Reloads that change what the server is made of while clients are connected: the
+//! resolver of accounts, pinned certificates, JetStream.
+
+use crate::claims::{ask, id, login, plain};
+use crate::claims_sources::web;
+use crate::common::*;
+use crate::pki::Pki;
+use crate::reload::{reload, reloaded};
+use crate::secure::{QUIET, Secure};
+use crate::tokens::{self, user_token};
+use async_nats::Client;
+use gust_tests::process::Server;
+use rcgen::DnType;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+
+/// A raw login by token.
+fn by_token(server: &Server, name: &str, of: &str) -> Raw {
+    let token = user_token(name, json!({"bearer_token": true}), &tokens::account(of));
+    let mut raw = Raw::open(server);
+    raw.send(&format!("CONNECT {{\"jwt\":\"{token}\",\"verbose\":false}}\r\nPING\r\n"));
+    raw
+}
+
+/// Accounts in a `resolver_preload`.
+fn preload(names: &[&str]) -> String {
+    let entry = |name: &&str| format!("  {}: {}\n", id(name), plain(name));
+    format!("resolver_preload: {{\n{}}}\n", names.iter().map(entry).collect::<String>())
+}
+
+/// Which requests about claims somebody answers.
+async fn answered(system: &Client) -> Vec<&'static str> {
+    let mut answered = Vec::new();
+    for what in ["LIST", "PACK"] {
+        let subject = format!("$SYS.REQ.CLAIMS.{what}");
+        // Who speaks about packs says its answers are complete by an empty one.
+        let answer = within(system.request(subject, "".into())).await;
+        if answer.is_ok() {
+            answered.push(what);
+        }
+    }
+    answered
+}
+
+#[tokio::test]
+async fn one_kind_of_resolver_takes_the_place_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = tokens::operator_token();
+    let with = |resolver: &str, names: &[&str]| {
+        format!("operator: {operator}\nresolver: {resolver}\n{}", preload(names))
+    };
+    let of_dir = |kind: &str| format!("{{type: {kind}, dir: {:?}}}", dir.path().join(kind));
+    let mut server = configured(&with("MEMORY", &["SYS", "A", "B"]));
+    let system = login(&server, "SYS", "root").await;
+    let (mut joe, mut ann) = (by_token(&server, "joe", "A"), by_token(&server, "ann", "B"));
+    joe.expect(&["PONG"]);
+    ann.expect(&["PONG"]);
+    assert_eq!(answered(&system).await, Vec::<&str>::new());
+
+    // To a directory that has all but one: that one's clients go.
+    reloaded(&mut server, &with(&of_dir("full"), &["SYS", "A"])).await;
+    assert_eq!(ann.rest(), "-ERR 'Account Authentication Expired'\r\n");
+    joe.sync();
+    assert_eq!(answered(&system).await, ["LIST", "PACK"]);
+    let listed = ask(&system, "$SYS.REQ.CLAIMS.LIST", "").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    assert!(by_token(&server, "ann", "B").rest().contains("Authorization Violation"));
+    // What is pushed now is there for the others.
+    let pushed = ask(&system, "$SYS.REQ.CLAIMS.UPDATE", &plain("B")).await;
+    assert_eq!(pushed["data"]["code"], 200, "{pushed}");
+    by_token(&server, "ann", "B").expect(&["PONG"]);
+
+    reloaded(&mut server, &with(&of_dir("cache"), &["SYS", "A"])).await;
+    assert_eq!(answered(&system).await, ["LIST"]);
+    joe.sync();
+
+    let store = [("SYS", plain("SYS")), ("A", plain("A")), ("C", plain("C"))];
+    let store = store.map(|(name, token)| (id(name), token)).to_vec();
+    let (url, asked) = web(Arc::new(Mutex::new(store)));
+    let by_url = with(&format!("URL({url})"), &[]).replace("resolver_preload: {\n}", "");
+    reloaded(&mut server, &by_url).await;
+    assert_eq!(asked.lock().unwrap()[0], "", "it is looked whether the web server is there");
+    by_token(&server, "cid", "C").expect(&["PONG"]);
+    assert_eq!(answered(&system).await, Vec::<&str>::new());
+    joe.sync();
+
+    // A web server that is not there, and no resolver at all: nothing changes.
+    let nowhere = by_url.replace(&url, "http://127.0.0.1:1/");
+    let said = reload(&mut server, &nowhere).await;
+    assert!(said.contains("Failed to reload") && said.contains("account resolver"), "{said}");
+    by_token(&server, "cid", "C").expect(&["PONG"]);
+    let none = by_url.split("resolver").next().unwrap();
+    let said = reload(&mut server, none).await;
+    assert!(said.contains("Failed to reload"), "{said}");
+
+    reloaded(&mut server, &with("MEMORY", &["SYS", "A", "B"])).await;
+    by_token(&server, "ann", "B").expect(&["PONG"]);
+    assert!(by_token(&server, "cid", "C").rest().contains("Authorization Violation"));
+    assert_eq!(answered(&system).await, Vec::<&str>::new());
+    joe.sync();
+    sync(&system).await;
+}
+
+/// A client with the certificate of this name, and that key's pin.
+fn pinned(server: &Server, pki: &Pki, name: &str) -> (Secure, String) {
+    let mut c = Secure::upgrade(server, pki.client(name));
+    assert_eq!(c.login(QUIET).unwrap(), "PONG");
+    let rows = doc(server, "/connz?auth=1")["connections"].as_array().unwrap().clone();
+    let row = rows.last().unwrap();
+    (c, row["tls_peer_certs"][0]["spki_sha256"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn clients_whose_key_is_no_longer_pinned_are_cut() {
+    let pki = Pki::new();
+    for name in ["server", "one", "two"] {
+        pki.server(name, &[]);
+        if name != "server" {
+            pki.sign(name, &[], &[(DnType::CommonName, name)]);
+        }
+    }
+    let text = |more: &str| pki.tls(&format!("verify: true, {}\n{more}", pki.ca_file()));
+    let mut server = configured(&text(""));
+    let (mut one, pin_of_one) = pinned(&server, &pki, "one");
+    let (mut two, pin_of_two) = pinned(&server, &pki, "two");
+    // Both, then one: who is not among them goes without a word.
+    reloaded(&mut server, &text(&format!("pinned_certs: [{pin_of_one:?}, {pin_of_two:?}]"))).await;
+    for c in [&mut one, &mut two] {
+        c.send("PING\r\n");
+        assert_eq!(c.line(), "PONG");
+    }
+    reloaded(&mut server, &text(&format!("pinned_certs: [{pin_of_one:?}]"))).await;
+    assert!(two.try_line().is_err());
+    one.send("PING\r\n");
+    assert_eq!(one.line(), "PONG");
+    let log = server.log();
+    assert!(log.contains("closed by a change of pinned_certs"), "{log}");
+    assert!(log.contains("Reloaded: 1 pinned_certs"), "{log}");
+    let closed = doc(&server, "/connz?state=closed");
+    assert_eq!(closed["connections"][0]["reason"], "TLS Handshake Failure");
+    let mut two = Secure::upgrade(&server, pki.client("two"));
+    assert!(two.login(QUIET).is_err());
+    // Without pins everybody may come, and whoever is there stays.
+    reloaded(&mut server, &text("")).await;
+    pinned(&server, &pki, "two");
+    one.send("PING\r\n");
+    assert_eq!(one.line(), "PONG");
+}
+
+#[tokio::test]
+async fn limits_of_jetstream_change() {
+    let store = tempfile::tempdir().unwrap();
+    let text =
+        |more: &str| format!("jetstream {{ store_dir: {:?}\n limits {{ {more} }} }}", store.path());
+    let mut server = configured(&text("max_ack_pending: 5"));
+    let client = connect(&server).await;
+    stream(&client, "S", json!({"subjects": ["s"]})).await;
+    let consumer = |name: &str| {
+        let config = json!({"durable_name": name, "ack_policy": "explicit", "max_ack_pending": 8});
+        let body = json!({"stream_name": "S", "config": config});
+        let (client, subject) = (client.clone(), format!("CONSUMER.DURABLE.CREATE.S.{name}"));
+        async move { call(&client, &subject, body).await }
+    };
+    let refused: Value = consumer("a").await;
+    assert!(refused.get("error").is_some(), "{refused}");
+    reloaded(&mut server, &text("max_ack_pending: 10")).await;
+    let made = consumer("a").await;
+    assert!(made.get("error").is_none(), "{made}");
+    assert!(server.log().contains("Reloaded: JetStream limits"));
+    assert_eq!(doc(&server, "/jsz")["limits"]["max_ack_pending"], 10);
+}
