@@ -19,6 +19,7 @@ pub mod jetstream;
 pub mod listener;
 pub mod log;
 pub mod monitor;
+pub mod ocsp;
 pub mod operators;
 pub mod passwords;
 pub mod reload;

@@ -5,8 +5,8 @@ use crate::reload::Reloader;
 use crate::server::{COMPATIBLE, Listening, Server};
 use crate::shard::mailbox::Door;
 use crate::{
-    clock, exchange, files, jetstream, listener, monitor, operators, resolver, shard, signals,
-    system, tls, websocket,
+    clock, exchange, files, jetstream, listener, monitor, ocsp, operators, resolver, shard,
+    signals, system, tls, websocket,
 };
 use gust_account::{AccountError, AccountSet};
 use gust_config::cli::{CliOptions, SignalRequest};
@@ -127,6 +127,7 @@ fn serve(program: &str, cli: &CliOptions, loaded: Loaded, log: &Log) -> Result<(
     if options.http.tls_port != 0 && options.tls.is_none() {
         return Err("https needs a certificate: add a tls block with cert_file and key_file".into());
     }
+    tls.obtain_staples(None)?;
     let server = Server::new(options, rules, digest, shards);
     let _ = server.reloader.set(Reloader::new(program, cli, log));
     greet(&server, &warnings);
@@ -258,6 +259,7 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
     if let Some(l) = websocket {
         accepting.push(tokio::spawn(listener::accept(server.clone(), l, Door::Websocket)));
     }
+    tokio::spawn(ocsp::refresh::run(server.clone()));
     tracing::info!("Listening for client connections on {client_addr}");
     tracing::info!("Server is ready");
     if !o.ports_file_dir.is_empty() {

@@ -54,6 +54,7 @@ pub async fn run(
                     tokio::spawn(async move { server.lame_duck().await });
                 }
             }
+            () = server.tls.until_revoked() => return Ok(Ended::Shutdown),
             () = server.stopped() => return Ok(Ended::LameDuck),
         }
     }

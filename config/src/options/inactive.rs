@@ -1,7 +1,6 @@
 //! Options that are read and checked but do nothing in this version.
 
 use super::Options;
-use super::ocsp::OcspMode;
 
 impl Options {
     /// Names of configured features that are not active yet; the server warns of each once.
@@ -12,7 +11,6 @@ impl Options {
             ("gateway", self.gateway.listen.is_set()),
             ("leafnodes", self.leafnodes.listen.is_set() || !self.leafnodes.remotes.is_empty()),
             ("mqtt", self.mqtt.listen.is_set()),
-            ("ocsp", self.ocsp.as_ref().is_some_and(|o| o.mode != OcspMode::Never)),
             ("ocsp_cache", self.ocsp_cache.is_some()),
             ("prof_port", self.profile_port != 0),
             ("prof_block_rate", self.profile_block_rate != 0),

@@ -174,6 +174,7 @@ impl Prepared {
         warnings.extend(built.warnings);
         // Always: the files may have changed where the options have not.
         let tls = tls::prepare(&options)?;
+        tls.obtain_staples(Some(&server.tls))?;
         let trust = &options.trust;
         let of_resolver = ["resolver", "resolver_tls", "resolver_preload"];
         let resolver = match &trust.resolver {

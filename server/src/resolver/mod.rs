@@ -13,7 +13,7 @@ pub mod in_force;
 pub mod index;
 pub mod peek;
 mod peers;
-mod tls;
+pub(crate) mod tls;
 pub mod url;
 
 use crate::clock;

@@ -104,12 +104,15 @@ fn request(url: &Url, address: &str) -> Result<Request<Empty<Bytes>>, String> {
     request.body(Empty::new()).map_err(|e| e.to_string())
 }
 
-async fn send<S>(
+/// One request on a connection of its own.
+pub(crate) async fn send<S, B>(
     stream: TokioIo<S>,
-    request: Request<Empty<Bytes>>,
+    request: Request<B>,
 ) -> Result<Response<hyper::body::Incoming>, String>
 where
     TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(stream).await.map_err(|e| e.to_string())?;
@@ -119,7 +122,7 @@ where
 }
 
 /// Where the answer sends us.
-fn redirect<B>(from: &Url, response: &Response<B>) -> Option<String> {
+pub(crate) fn redirect<B>(from: &Url, response: &Response<B>) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }

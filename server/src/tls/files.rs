@@ -1,6 +1,7 @@
 //! Certificates, keys and authorities from PEM files, and the choice among
 //! several certificates.
 
+use crate::ocsp::Staple;
 use rustls::RootCertStore;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
@@ -78,25 +79,37 @@ fn unreadable(key: &str, file: &str, place: &str, e: &PemError) -> String {
     }
 }
 
+/// The certificates in `ca_file`, or the system's if it is empty.
+pub fn authority_certificates(
+    ca_file: &str,
+    place: &str,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    if !ca_file.is_empty() {
+        return certificates("ca_file", ca_file, place);
+    }
+    let env = std::env::var("SSL_CERT_FILE").ok();
+    let file = env
+        .as_deref()
+        .into_iter()
+        .chain(SYSTEM_BUNDLES)
+        .find(|f| std::fs::metadata(f).is_ok_and(|m| m.is_file()));
+    match file {
+        Some(file) => certificates("SSL_CERT_FILE", file, place),
+        None => {
+            Err(format!("{place}: the authorities that sign certificates are missing: set ca_file"))
+        }
+    }
+}
+
 /// The authorities of `ca_file`, or the system's if it is empty.
 pub fn authorities(ca_file: &str, place: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
+    let certificates = authority_certificates(ca_file, place)?;
     if ca_file.is_empty() {
-        let env = std::env::var("SSL_CERT_FILE").ok();
-        let file = env
-            .as_deref()
-            .into_iter()
-            .chain(SYSTEM_BUNDLES)
-            .find(|f| std::fs::metadata(f).is_ok_and(|m| m.is_file()));
-        let Some(file) = file else {
-            return Err(format!(
-                "{place}: verify needs the authorities that sign client certificates: set ca_file"
-            ));
-        };
-        roots.add_parsable_certificates(certificates("SSL_CERT_FILE", file, place)?);
+        roots.add_parsable_certificates(certificates);
         return Ok(roots);
     }
-    for cert in certificates("ca_file", ca_file, place)? {
+    for cert in certificates {
         roots
             .add(cert)
             .map_err(|e| format!("{place}: a certificate in ca_file {ca_file} is invalid: {e}"))?;
@@ -104,26 +117,51 @@ pub fn authorities(ca_file: &str, place: &str) -> Result<RootCertStore, String> 
     Ok(roots)
 }
 
+/// A certificate of the server, alone or with its OCSP status.
+#[derive(Debug)]
+pub enum Certified {
+    /// Without a status.
+    Plain(Arc<CertifiedKey>),
+    /// Only together with a valid status.
+    Stapled(Arc<CertifiedKey>, Arc<Staple>),
+}
+
+impl Certified {
+    fn key(&self) -> &Arc<CertifiedKey> {
+        match self {
+            Self::Plain(key) | Self::Stapled(key, _) => key,
+        }
+    }
+
+    /// What a client gets; `None` while the status is missing.
+    fn present(&self) -> Option<Arc<CertifiedKey>> {
+        match self {
+            Self::Plain(key) => Some(key.clone()),
+            Self::Stapled(_, staple) => staple.key(),
+        }
+    }
+}
+
 /// Chooses among several certificates: the first that carries the name the
 /// client asks for and whose key it can check, else the first it can check,
 /// else the first.
 #[derive(Debug)]
-pub struct Certificates(pub Vec<Arc<CertifiedKey>>);
+pub struct Certificates(pub Vec<Certified>);
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if self.0.len() == 1 {
-            return self.0.first().cloned();
+            return self.0.first()?.present();
         }
         let name = hello.server_name().and_then(|n| ServerName::try_from(n).ok());
-        let signs = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let named = |key: &CertifiedKey| match (&name, key.cert.first()) {
+        let signs = |c: &Certified| c.key().key.choose_scheme(hello.signature_schemes()).is_some();
+        let named = |c: &Certified| match (&name, c.key().cert.first()) {
             (None, _) => true,
             (Some(name), Some(cert)) => ParsedCertificate::try_from(cert)
                 .is_ok_and(|cert| verify_server_name(&cert, name).is_ok()),
             (Some(_), None) => false,
         };
         let best = self.0.iter().find(|k| signs(k) && named(k));
-        best.or_else(|| self.0.iter().find(|k| signs(k))).or_else(|| self.0.first()).cloned()
+        best.or_else(|| self.0.iter().find(|k| signs(k))).or_else(|| self.0.first())?.present()
     }
 }

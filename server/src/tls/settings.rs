@@ -1,8 +1,10 @@
 //! One TLS block made ready for use: its files read, its rules checked.
 
-use super::files::{self, Certificates};
+use super::files::{self, Certificates, Certified};
 use super::rate::RateLimit;
 use super::suites;
+use crate::ocsp::Staple;
+use gust_config::Options;
 use gust_config::options::tls::{TlsOptions, TlsVersion};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
@@ -35,13 +37,20 @@ pub struct TlsSettings {
     pub rate: RateLimit,
     /// End of the (first) certificate's validity, ns since the epoch.
     pub not_after: Option<i64>,
+    /// Statuses that are handed out with the certificates.
+    pub staples: Vec<Arc<Staple>>,
 }
 
 impl TlsSettings {
     /// Reads the files of `tls`, the block named `name`. What is configured but
     /// cannot be done is added to `warnings`; an error names file, place of the
     /// block and remedy.
-    pub fn build(tls: &TlsOptions, name: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub fn build(
+        tls: &TlsOptions,
+        name: &str,
+        options: &Options,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, String> {
         let place = match &tls.at {
             Some(at) => format!("{name} at {at}"),
             None => name.to_owned(),
@@ -61,12 +70,26 @@ impl TlsSettings {
                     .to_owned(),
             );
         }
-        warnings.extend(notes.into_iter().map(|n| format!("{place}: {n}")));
-        let keys = keys(tls, &provider, &place)?;
-        let not_after =
-            keys.first().and_then(|k| gust_account::certificate::not_after(k.cert.first()?));
         let provider = Arc::new(provider);
-        let resolver = Arc::new(Certificates(keys));
+        let mut certified = Vec::new();
+        let mut staples = Vec::new();
+        let mut not_after = None;
+        for (file, key) in keys(tls, &provider, &place)? {
+            if certified.is_empty() {
+                not_after = key.cert.first().and_then(|c| gust_account::certificate::not_after(c));
+            }
+            let files = (file, tls.ca_file.as_str());
+            let staple = Staple::new(options, &key, &provider, files, (&place, &mut notes))?;
+            certified.push(match staple.map(Arc::new) {
+                None => Certified::Plain(key),
+                Some(staple) => {
+                    staples.push(staple.clone());
+                    Certified::Stapled(key, staple)
+                }
+            });
+        }
+        warnings.extend(notes.into_iter().map(|n| format!("{place}: {n}")));
+        let resolver = Arc::new(Certificates(certified));
         let config = config(tls, &provider, &resolver, true, &place)?;
         let without_client_auth = config_for(tls, &provider, &resolver, &place)?;
         Ok(Self {
@@ -81,6 +104,7 @@ impl TlsSettings {
                 .then(|| Duration::from_nanos(tls.handshake_fallback_ns as u64)),
             rate: RateLimit::new(tls.connection_rate_limit),
             not_after,
+            staples,
         })
     }
 }
@@ -94,22 +118,23 @@ fn config_for(
     config(tls, provider, resolver, false, place)
 }
 
-fn keys(
-    tls: &TlsOptions,
+/// The certificates with the names of their files.
+fn keys<'a>(
+    tls: &'a TlsOptions,
     provider: &CryptoProvider,
     place: &str,
-) -> Result<Vec<Arc<CertifiedKey>>, String> {
-    let mut pairs = tls.certs.clone();
+) -> Result<Vec<(&'a str, Arc<CertifiedKey>)>, String> {
+    let mut pairs: Vec<_> = tls.certs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
     if !tls.cert_file.is_empty() {
-        pairs.push((tls.cert_file.clone(), tls.key_file.clone()));
+        pairs.push((&tls.cert_file, &tls.key_file));
     }
     if pairs.is_empty() {
         return Err(format!("{place}: no certificate: set cert_file and key_file"));
     }
-    let load = |(cert, key): &(String, String)| {
-        files::certified_key(provider, cert, key, place).map(Arc::new)
+    let load = |(cert, key): (&'a str, &str)| {
+        Ok((cert, Arc::new(files::certified_key(provider, cert, key, place)?)))
     };
-    pairs.iter().map(load).collect()
+    pairs.into_iter().map(load).collect()
 }
 
 fn config(

@@ -40,6 +40,17 @@ impl Pki {
 
     /// Signs `name.pem` with the key `name.key`.
     pub fn sign(&self, name: &str, names: &[SanType], subject: &[(DnType, &str)]) {
+        self.sign_with(name, names, subject, |_| {});
+    }
+
+    /// The same with this changed before.
+    pub fn sign_with(
+        &self,
+        name: &str,
+        names: &[SanType],
+        subject: &[(DnType, &str)],
+        change: impl FnOnce(&mut CertificateParams),
+    ) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names.to_vec();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -47,10 +58,29 @@ impl Pki {
             params.distinguished_name.push(kind.clone(), *value);
         }
         params.extended_key_usages = vec![Usage::ServerAuth, Usage::ClientAuth];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.file(&format!("{name}.pem")), cert.pem()).unwrap();
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// The authority's key.
+    pub fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
+    /// The certificate of this name.
+    pub fn der(&self, name: &str) -> Vec<u8> {
+        use rustls::pki_types::pem::PemObject;
+        let cert = CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap();
+        cert.as_ref().to_vec()
+    }
+
+    /// The key of this name.
+    pub fn key_of(&self, name: &str) -> KeyPair {
+        let pem = std::fs::read_to_string(self.file(&format!("{name}.key"))).unwrap();
+        KeyPair::from_pem(&pem).unwrap()
     }
 
     /// A server's certificate for `127.0.0.1`, `localhost` and `more`.

@@ -35,11 +35,12 @@ const SAMPLES: [(&str, &[&str], &[&str]); 12] = [
     ("proxy.conf", &[ADMIN], &[USER, NOBODY]),
 ];
 
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "full.conf",
     "operator.conf",
     "operator-memory.conf",
     "tls.conf",
+    "tls-ocsp.conf",
     "tls-users.conf",
     "tls-behind-proxy.conf",
     "websocket.conf",
