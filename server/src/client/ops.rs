@@ -35,7 +35,9 @@ impl Session {
                 let (op, n) = match parse(&chunk[used..], &limits) {
                     Ok(Parsed::Op { op, consumed }) => (op, consumed),
                     Ok(Parsed::Incomplete { need }) => return (used, Some(Stop::Incomplete(need))),
-                    Err(e) => return (used, Some(Stop::Close(self.parse_failed(&e)))),
+                    Err(e) => {
+                        return (used, Some(Stop::Close(self.parse_failed(&e, &chunk[used..]))));
+                    }
                 };
                 used += n;
                 let account = match &self.account {
@@ -103,10 +105,13 @@ impl Session {
         self.send(|out| out.extend_from_slice(&line));
     }
 
-    fn parse_failed(&mut self, e: &ParseError) -> CloseReason {
+    fn parse_failed(&mut self, e: &ParseError, rest: &[u8]) -> CloseReason {
         tracing::error!("{} - {e}", self.client.label());
         let limit =
             matches!(e, ParseError::MaximumControlLine { .. } | ParseError::MaximumPayload { .. });
+        if matches!(e, ParseError::MaximumPayload { .. }) {
+            self.trace_too_large(rest);
+        }
         // With WebSocket, what cannot be parsed ends without a word.
         if !limit && self.client.websocket.is_some() {
             return CloseReason::ParseError;

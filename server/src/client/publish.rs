@@ -75,8 +75,12 @@ impl Session {
         let trace = if op.headers.is_empty() {
             None
         } else {
-            match self.trace(op, account) {
+            match self.trace(op, size, account) {
                 Tracing::No => None,
+                Tracing::Forbidden(headers) => {
+                    let op = PubOp { headers: &headers, header_text: b"", size_text: b"", ..*op };
+                    return self.publish_traced(&op, chunk, account, None);
+                }
                 Tracing::Yes(trace) => Some(trace),
                 Tracing::Drop => return,
             }
@@ -106,11 +110,7 @@ impl Session {
         if let (Some(trace), Mapped::To(to)) = (trace, &mapped) {
             trace.add(Happened::Mapped { to: String::from_utf8_lossy(to).into_owned() });
         }
-        if !self.allowed(subject, op.reply) {
-            if let Some(trace) = trace {
-                let subject = String::from_utf8_lossy(subject);
-                trace.refused(format!("Permissions Violation for Publish to {subject:?}"));
-            }
+        if !self.allowed(subject, op.reply, trace) {
             return;
         }
         if self.verbose {
@@ -172,18 +172,24 @@ impl Session {
         }
     }
 
-    fn allowed(&mut self, subject: &[u8], reply: &[u8]) -> bool {
-        if self.rights.permissions.is_some() && !self.rights.may_publish(&self.client, subject) {
-            let text = String::from_utf8_lossy(subject).into_owned();
-            tracing::error!("{} - Publish Violation - Subject \"{text}\"", self.client.label());
-            self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
-            return false;
-        }
-        if self.is_reserved(subject) {
-            self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
+    fn allowed(&mut self, subject: &[u8], reply: &[u8], trace: Option<&Arc<Trace>>) -> bool {
+        let permitted =
+            self.rights.permissions.is_none() || self.rights.may_publish(&self.client, subject);
+        if !permitted || self.is_reserved(subject) {
+            if let Some(trace) = trace {
+                let subject = String::from_utf8_lossy(subject);
+                trace.refused(format!("Permissions Violation for Publish to {subject:?}"));
+            }
+            self.publish_violation(subject);
             return false;
         }
         if reserved_reply(reply) {
+            let text = String::from_utf8_lossy(reply);
+            if let Some(trace) = trace {
+                let why = format!("Permissions Violation for Publish with Reply of {text:?}");
+                trace.refused(why);
+            }
+            tracing::error!("{} - Publish Violation - Reply {text:?}", self.client.label());
             self.send(|out| ErrText::ReplyViolation { reply }.put_line(out));
             return false;
         }
@@ -194,6 +200,13 @@ impl Session {
     pub fn is_reserved(&self, subject: &[u8]) -> bool {
         // The system account matters for few subjects, and costs a look-up.
         reserved_publish(subject, true) || (reserved_publish(subject, false) && !self.is_system())
+    }
+
+    /// Refuses a publish to `subject`.
+    pub fn publish_violation(&self, subject: &[u8]) {
+        let text = String::from_utf8_lossy(subject);
+        tracing::error!("{} - Publish Violation - Subject {text:?}", self.client.label());
+        self.send(|out| ErrText::PublishViolation { subject }.put_line(out));
     }
 
     /// Whether it is bound to the system account.

@@ -4,7 +4,7 @@
 use crate::account::AccountState;
 use crate::route::Origin;
 use crate::server::Server;
-use crate::system::client_info::client_info;
+use crate::system::client_info::requester;
 pub use gust_jetstream::api::advisory::ClientInfo;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,7 +19,7 @@ pub fn of(server: &Server, account: &AccountState, origin: Origin<'_>, share: bo
     };
     if share {
         let server_name = server.name.clone();
-        return ClientInfo { server: server_name, ..client_info(server, client) };
+        return ClientInfo { server: server_name, ..requester(server, client) };
     }
     let acc = client.facts.lock().account.clone();
     ClientInfo { acc, rtt: client.rtt.load(Relaxed), ..ClientInfo::default() }

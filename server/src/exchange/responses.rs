@@ -189,6 +189,13 @@ pub fn expect(
     Some(Awaited { subject: subject.into(), token })
 }
 
+/// A reply subject of `exporter` that leads nowhere: what its responders see in
+/// place of a subject of another account.
+pub fn nowhere(shard: &Shard, exporter: &Arc<AccountState>) -> Bytes {
+    let open = open(shard, exporter);
+    [&open.prefix[..], &symbols(shard.rng.next())].concat().into()
+}
+
 fn warn_full(exporter: &AccountState, open: &Open, now: i64) {
     if now - open.warned.swap(now, Relaxed) > WARN_PAUSE {
         tracing::warn!(
@@ -252,18 +259,24 @@ pub fn answer(
     let token = m.to.get(PREFIX..PREFIX + 6).and_then(|t| Token::try_from(t).ok());
     let Some(token) = token else { return };
     let Some((mut entry, only)) = take(open, &token) else { return };
-    if let Some(told) = m.trace {
-        told.service_import(&entry.to, m.to, &entry.reply);
-        if told.only {
-            return;
-        }
-    }
     if entry.link.revoked.load(Relaxed) || m.via.is_some_and(Via::is_too_long) {
         cancel(shard, account, &token);
         return;
     }
     if let Some(measured) = entry.measured.take() {
         latency::answered(shard, &entry.link, *measured, origin);
+    }
+    let untold;
+    let mut headers = m.headers;
+    if let Some(told) = m.trace {
+        told.service_import(&entry.to, m.to, &entry.reply);
+        if told.only {
+            cancel(shard, account, &token);
+            return;
+        }
+        // Its requester's account does not let the responder look in.
+        untold = crate::trace::untold(m.headers);
+        headers = &untold;
     }
     // An answer may ask in its turn: then the roles are changed.
     let back = if m.reply.is_empty() || m.reply.starts_with(b"$JS.ACK.") {
@@ -277,7 +290,8 @@ pub fn answer(
         to: &entry.reply,
         reply: back.as_ref().map_or(m.reply, |b| &b.subject),
         via: Some(&via),
-        // Its requester's account does not let the responder look in.
+        headers,
+        size_text: if m.trace.is_some() { (b"", b"") } else { m.size_text },
         trace: None,
         ..*m
     };

@@ -163,11 +163,7 @@ pub fn request(
     }
     let share = m.via.map_or(import.share, |v| v.share);
     let info = who_asks(shard, link, importer, m, origin, share);
-    let Ok(json) = serde_json::to_vec(&info) else { return false };
-    let mut headers = Headers::new(m.headers).set(HEADER, &json);
-    if m.trace.is_some() && trace.is_none() {
-        headers = Headers::new(&headers).set(crate::trace::DEST, crate::trace::DISABLED);
-    }
+    let Some(headers) = headers(shard, link, m, &info) else { return false };
     // Acknowledgements keep their reply: it is published to, not answered.
     let answered = !m.reply.is_empty() && !m.reply.starts_with(b"$JS.ACK.");
     let measured = latency::begin(shard, link, importer, m, origin);
@@ -207,6 +203,20 @@ pub fn request(
         responses::cancel(shard, &link.exporter, &awaited.token);
     }
     done.delivered > 0
+}
+
+/// Headers of a request as the exporter will see them.
+fn headers(shard: &Shard, link: &Link, m: &Message<'_>, info: &ClientInfo) -> Option<Bytes> {
+    let json = serde_json::to_vec(info).ok()?;
+    let headers = Headers::new(m.headers).set(HEADER, &json);
+    Some(match m.trace {
+        None => headers,
+        Some(_) if link.import.export.allow_trace => {
+            let nowhere = responses::nowhere(shard, &link.exporter);
+            Headers::new(&headers).set(crate::trace::DEST, &nowhere)
+        }
+        Some(_) => crate::trace::untold(&headers),
+    })
 }
 
 /// The requester as the exporter will see it.

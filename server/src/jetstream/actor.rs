@@ -3,6 +3,7 @@
 
 use super::coverage::Coverage;
 use super::engine::Submission;
+use super::facts::facts;
 use super::interest::AccountInterest;
 use super::subjects;
 use crate::account::{AccountState, Watch};
@@ -11,12 +12,12 @@ use crate::route::Message;
 use crate::shard::Shard;
 use crate::shard::mailbox::{Mail, StreamCall, StreamMail};
 use crate::subscription::{Subscription, Target};
+use crate::trace::stream::Telling;
 use bytes::{Bytes, BytesMut};
-use gust_config::options::jetstream::JetStreamLimits;
 use gust_jetstream::consumer::Stop;
 use gust_jetstream::effect::{Effect, Outgoing};
 use gust_jetstream::error::ApiError;
-use gust_jetstream::stream::{BatchLimits, Completion, Cx, Facts, Inbound, Stream, Token};
+use gust_jetstream::stream::{Completion, Cx, Inbound, Stream, Token, Tracing};
 use gust_raft::{Committed, Group, LogWrite, ProposeError, Ticket};
 use gust_storage::store::StoreError;
 use gust_storage::store::file::{CheckpointDone, CheckpointJob};
@@ -45,6 +46,8 @@ pub struct Actor {
     inbound: HashMap<u64, Arc<Subscription>>,
     refused: VecDeque<Bytes>,
     waiting: HashMap<Token, oneshot::Sender<CallResult>>,
+    /// Traced messages whose fate is not known yet.
+    traced: HashMap<Token, Telling>,
     next_token: Token,
     timer: i64,
     booked: i64,
@@ -73,6 +76,7 @@ impl Actor {
             inbound: HashMap::new(),
             refused: VecDeque::new(),
             waiting: HashMap::new(),
+            traced: HashMap::new(),
             next_token: 1,
             timer: i64::MAX,
             booked: 0,
@@ -110,6 +114,7 @@ impl Actor {
             self.stream.poison("an internal error; a restart recovers it".to_owned());
             // Whoever waits learns that there will be no answer.
             self.waiting.clear();
+            self.traced.clear();
             self.on_leading.clear();
             tracing::error!(
                 "{} stopped after an internal error; its data was left untouched and a restart \
@@ -199,7 +204,7 @@ impl Actor {
         let StreamMail { call, subject, reply, headers, payload, .. } = m;
         self.with_cx(shard, |stream, cx| match call {
             StreamCall::Publish => {
-                stream.publish(Inbound { subject, reply, headers, payload }, cx);
+                stream.publish(Inbound { subject, reply, headers, payload, tracing: None }, cx);
             }
             StreamCall::Pull(consumer) => {
                 if let Ok(name) = std::str::from_utf8(&consumer) {
@@ -219,9 +224,18 @@ impl Actor {
                 stream.direct_get(asked, &headers, &payload, &reply, cx);
             }
             StreamCall::Inbound(id) => {
-                stream.inbound(id, Inbound { subject, reply, headers, payload }, cx);
+                stream.inbound(id, Inbound { subject, reply, headers, payload, tracing: None }, cx);
             }
         });
+    }
+
+    /// Takes a traced message in, which is stored unless it is only told.
+    pub fn publish_traced(&mut self, shard: &Shard, mut msg: Inbound, telling: Telling) {
+        let id = self.next_token;
+        self.next_token += 1;
+        msg.tracing = Some(Tracing { id, only: telling.only() });
+        self.traced.insert(id, telling);
+        self.with_cx(shard, |stream, cx| stream.publish(msg, cx));
     }
 
     /// Interest changed on a subject a push consumer delivers to.
@@ -454,6 +468,11 @@ impl Actor {
                     shard.server.subscribe(shard, &self.account, &sub);
                     self.inbound.insert(id, sub);
                 }
+                Effect::Traced { id, told } => {
+                    if let Some(telling) = self.traced.remove(&id) {
+                        telling.tell(self.stream.name(), told);
+                    }
+                }
                 Effect::Unsubscribe { id } => {
                     if let Some(sub) = self.inbound.remove(&id) {
                         shard.server.unsubscribe(shard, &self.account, &sub);
@@ -542,35 +561,6 @@ impl Actor {
 
     fn label(&self) -> String {
         format!("JetStream stream '{} > {}'", self.account.name, self.stream.name())
-    }
-}
-
-fn facts(shard: &Shard, account: &AccountState, memory: bool) -> Facts {
-    let options = shard.server.options.load();
-    let mut facts = Facts {
-        max_payload: options.limits.max_payload.max(0) as u64,
-        max_pending: options.limits.max_pending.max(0) as u64,
-        batch: batch_limits(&options.jetstream.limits),
-        ..Facts::default()
-    };
-    if let Some(js) = shard.server.jetstream.get() {
-        facts.account_full = account.jetstream.exceeded(memory);
-        facts.server_full = js.limits.exceeded(memory)
-            || (!memory
-                && (js.limits.is_low() || js.lane.state.is_full() || js.lane.state.is_fenced()));
-    }
-    facts
-}
-
-/// What batches may do; 0 means the default.
-fn batch_limits(l: &JetStreamLimits) -> BatchLimits {
-    let d = BatchLimits::default();
-    let or = |n: i64, default: usize| if n > 0 { n as usize } else { default };
-    BatchLimits {
-        per_stream: or(l.batch_max_inflight_per_stream, d.per_stream),
-        room: or(l.batch_max_inflight_total, d.room),
-        msgs: if l.batch_max_msgs > 0 { l.batch_max_msgs as u64 } else { d.msgs },
-        timeout: if l.batch_timeout_ns > 0 { l.batch_timeout_ns } else { d.timeout },
     }
 }
 

@@ -13,6 +13,7 @@ pub mod assets;
 pub mod checkpoint;
 pub mod coverage;
 pub mod engine;
+mod facts;
 pub mod health;
 pub mod interest;
 pub mod lane;

@@ -36,3 +36,10 @@ pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
     }
     info
 }
+
+/// The client as it is shown with a request: there the name tag is the user's, not
+/// the account's.
+pub fn requester(server: &Server, client: &Client) -> ClientInfo {
+    let name_tag = client.facts.lock().token.as_ref().map(|t| t.name_tag.clone());
+    ClientInfo { name_tag: name_tag.unwrap_or_default(), ..client_info(server, client) }
+}

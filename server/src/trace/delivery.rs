@@ -7,11 +7,8 @@ use crate::client::Client;
 use crate::exchange::shadow::{self, Shadow};
 use crate::route::{Message, Origin, Routed};
 use crate::shard::Shard;
-use crate::shard::mailbox::{Mail, StreamCall};
+use crate::shard::mailbox::StreamCall;
 use crate::subscription::{Subscription, Target};
-use gust_jetstream::config::RetentionPolicy;
-use gust_jetstream::stream::Stream;
-use gust_subject::Transform;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -31,18 +28,44 @@ pub fn deliver(
             to.deliver(shard, trace, m, origin, routed)
         }
         Target::Stream { shard: at, group, call: StreamCall::Publish } => {
-            let took = trace.only || shard.hand_over(account, sub, m, origin, routed);
-            routed.delivered += usize::from(trace.only);
-            ask_stream(shard, trace, *at, *group, m);
-            took
-        }
-        Target::Shadow(shadow) => export(shard, trace, shadow, account, sub, (m, origin), routed),
-        Target::Import(_) | Target::Responses => shard.hand_over(account, sub, m, origin, routed),
-        _ if trace.only => {
+            super::stream::publish(shard, trace, account, (*at, *group), m);
             routed.delivered += 1;
             true
         }
+        Target::Shadow(shadow) => export(shard, trace, shadow, account, sub, (m, origin), routed),
+        Target::Service(_) if !shard.server.is_system(account) => {
+            // To everybody else they are imports from the system account.
+            if let Some(to) = system_subject(&account.name, m.to) {
+                let acc = shard.server.system_account().name.clone();
+                let from = String::from_utf8_lossy(m.to).into_owned();
+                trace.add(Happened::ServiceImport { acc, from, to });
+                if trace.only {
+                    return false;
+                }
+            }
+            shard.hand_over(account, sub, m, origin, routed)
+        }
+        // What the server does itself is done even if it is only to be told.
         _ => shard.hand_over(account, sub, m, origin, routed),
+    }
+}
+
+/// Subject under which the system account gets a request of every account.
+fn system_subject(account: &str, subject: &[u8]) -> Option<String> {
+    let own = |to: &str| Some(to.replace('*', account));
+    match subject {
+        b"$SYS.REQ.USER.INFO" => own("$SYS.REQ.USER.*.INFO"),
+        b"$SYS.REQ.ACCOUNT.PING.STATZ" => own("$SYS.REQ.ACCOUNT.*.STATZ"),
+        b"$SYS.REQ.SERVER.PING.CONNZ" | b"$SYS.REQ.ACCOUNT.PING.CONNZ" => {
+            own("$SYS.REQ.ACCOUNT.*.CONNZ")
+        }
+        // Streams and consumers answer these themselves.
+        _ if subject.starts_with(b"$JS.API.DIRECT.GET")
+            || subject.starts_with(b"$JS.API.CONSUMER.MSG.NEXT.") =>
+        {
+            None
+        }
+        _ => Some(String::from_utf8_lossy(subject).into_owned()),
     }
 }
 
@@ -64,12 +87,12 @@ fn why_not(
     if !sub.filter.passes(m.subject) {
         return "Not delivered because subscription denies this subject";
     }
+    if sub.closed.load(Relaxed) {
+        return "Not delivered because subscription is closed";
+    }
     let max = sub.max.load(Relaxed);
     if max > 0 && sub.delivered.load(Relaxed) >= max {
         return "Not delivered because auto-unsubscribe exceeded";
-    }
-    if sub.closed.load(Relaxed) {
-        return "Not delivered because subscription is closed";
     }
     if client.close_reason().is_some() { GONE } else { "" }
 }
@@ -155,39 +178,4 @@ fn export(
     }
     let untold = Message { trace: None, ..*m };
     shard.hand_over(account, sub, &untold, origin, routed)
-}
-
-/// Asks a stream what it did with the message, which it has got before.
-fn ask_stream(shard: &Shard, trace: &Arc<Trace>, at: usize, group: u64, m: &Message<'_>) {
-    let place = trace.add(Happened::JetStream {
-        stream: String::new(),
-        subject: String::new(),
-        nointerest: false,
-    });
-    trace.wait_for_one_more();
-    let (trace, subject) = (trace.clone(), m.own(m.subject));
-    let ask = move |s: &Shard| {
-        if let Some(actor) = s.engine.borrow().get(group) {
-            tell_stream(&trace, place, &actor.stream, &subject);
-        }
-        trace.end();
-    };
-    shard.mail(at, Mail::Call(Box::new(ask)));
-}
-
-fn tell_stream(trace: &Trace, place: usize, stream: &Stream, subject: &[u8]) {
-    let config = stream.config();
-    let renamed = config
-        .subject_transform
-        .as_ref()
-        .and_then(|t| Transform::new(t.src.as_bytes(), t.dest.as_bytes()).ok()?.apply(subject, 0));
-    let stored = renamed.as_deref().unwrap_or(subject);
-    let wants =
-        |filter: &str| filter.is_empty() || gust_subject::matches(stored, filter.as_bytes());
-    let wanted = stream.consumers().any(|c| {
-        let mut filters = c.config().filters().peekable();
-        filters.peek().is_none() || filters.any(wants)
-    });
-    let no_interest = config.retention == RetentionPolicy::Interest && !wanted;
-    trace.tell_stream(place, &config.name, &String::from_utf8_lossy(stored), no_interest);
 }

@@ -1,5 +1,6 @@
 //! The report of a trace as it is written.
 
+use crate::clock::{self, rfc3339};
 use crate::system::server_info::ServerInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct Request {
 /// One thing that happened.
 #[derive(Debug, Serialize)]
 pub struct Event {
+    #[serde(rename = "type")]
+    kind: &'static str,
     /// When.
     pub ts: String,
     /// What.
@@ -39,12 +42,26 @@ pub struct Event {
     pub happened: Happened,
 }
 
+impl Event {
+    /// It happened just now.
+    pub fn now(happened: Happened) -> Self {
+        let kind = match happened {
+            Happened::Ingress { .. } => "in",
+            Happened::Mapped { .. } => "sm",
+            Happened::StreamExport { .. } => "se",
+            Happened::ServiceImport { .. } => "si",
+            Happened::JetStream { .. } => "js",
+            Happened::Egress { .. } => "eg",
+        };
+        Event { kind, ts: rfc3339(clock::now()), happened }
+    }
+}
+
 /// What can happen.
 #[derive(Debug, Serialize)]
-#[serde(tag = "type")]
+#[serde(untagged)]
 pub enum Happened {
     /// It came in.
-    #[serde(rename = "in")]
     Ingress {
         /// Kind of connection.
         kind: u8,
@@ -62,13 +79,11 @@ pub enum Happened {
         error: String,
     },
     /// A mapping renamed it.
-    #[serde(rename = "sm")]
     Mapped {
         /// New subject.
         to: String,
     },
     /// It went to an account that imports the stream.
-    #[serde(rename = "se")]
     StreamExport {
         /// That account.
         acc: String,
@@ -76,7 +91,6 @@ pub enum Happened {
         to: String,
     },
     /// It went to an account that exports the service.
-    #[serde(rename = "si")]
     ServiceImport {
         /// That account.
         acc: String,
@@ -86,7 +100,6 @@ pub enum Happened {
         to: String,
     },
     /// A stream took it.
-    #[serde(rename = "js")]
     JetStream {
         /// Its name.
         stream: String,
@@ -96,9 +109,11 @@ pub enum Happened {
         /// It is not stored because no consumer wants it.
         #[serde(skip_serializing_if = "is_false")]
         nointerest: bool,
+        /// Why it was refused.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        error: String,
     },
     /// It went out.
-    #[serde(rename = "eg")]
     Egress {
         /// Kind of connection.
         kind: u8,

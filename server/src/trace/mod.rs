@@ -5,17 +5,18 @@
 pub mod delivery;
 pub mod event;
 pub mod ingress;
+pub mod stream;
 
 use crate::account::AccountState;
-use crate::clock::{self, rfc3339};
 use crate::route::Message;
 use crate::server::Server;
 use crate::shard::Shard;
 use crate::shard::mailbox::Mail;
 use crate::system::server_info::ServerInfo;
+use bytes::Bytes;
 use event::{Event, Happened, Report, Request};
 use flate2::{Compression, write::GzEncoder};
-use gust_wire::headers::HeaderBuilder;
+use gust_wire::headers::{HeaderBuilder, Headers};
 use parking_lot::Mutex;
 use std::io::Write;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub const DEST: &[u8] = b"Nats-Trace-Dest";
 pub const DISABLED: &[u8] = b"trace disabled";
 /// Header that asks for the report without a delivery.
 pub const ONLY: &[u8] = b"Nats-Trace-Only";
+/// Header of servers older than tracing between accounts, which forbids it.
+const ORIGIN: &[u8] = b"Nats-Trace-Origin-Account";
 /// Most things told of one message; a wide fan-out is cut short there.
 const MAX_EVENTS: usize = 10_000;
 
@@ -50,6 +53,8 @@ pub struct Trace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     None,
+    /// Only others were asked for: it is said that there is none.
+    Identity,
     Snappy,
     Gzip,
 }
@@ -57,12 +62,14 @@ enum Encoding {
 impl Encoding {
     fn asked(accepted: &[u8]) -> Self {
         let accepted = String::from_utf8_lossy(accepted).to_ascii_lowercase();
-        if accepted.contains("snappy") || accepted.contains("s2") {
+        if accepted.is_empty() {
+            Encoding::None
+        } else if accepted.contains("snappy") || accepted.contains("s2") {
             Encoding::Snappy
         } else if accepted.contains("gzip") {
             Encoding::Gzip
         } else {
-            Encoding::None
+            Encoding::Identity
         }
     }
 
@@ -70,6 +77,7 @@ impl Encoding {
     fn encode(self, body: Vec<u8>) -> (Vec<u8>, &'static str) {
         match self {
             Encoding::None => (body, ""),
+            Encoding::Identity => (body, "identity"),
             Encoding::Snappy => {
                 let mut out = Vec::new();
                 gust_wire::s2::Encoder::snappy().encode(&body, &mut out);
@@ -92,7 +100,7 @@ impl Trace {
     pub fn add(&self, happened: Happened) -> usize {
         let mut events = self.events.lock();
         if events.len() < MAX_EVENTS {
-            events.push(Event { ts: rfc3339(clock::now()), happened });
+            events.push(Event::now(happened));
         }
         events.len() - 1
     }
@@ -110,25 +118,6 @@ impl Trace {
             self.events.lock().first_mut()
         {
             *error = why;
-        }
-    }
-
-    /// A stream has still to say what it did.
-    pub fn wait_for_one_more(&self) {
-        self.open.fetch_add(1, AcqRel);
-    }
-
-    /// What a stream did with the message.
-    pub fn tell_stream(&self, at: usize, stream: &str, on: &str, no_interest: bool) {
-        if let Some(Event {
-            ts,
-            happened: Happened::JetStream { stream: name, subject, nointerest },
-        }) = self.events.lock().get_mut(at)
-        {
-            *ts = rfc3339(clock::now());
-            stream.clone_into(name);
-            on.clone_into(subject);
-            *nointerest = no_interest;
         }
     }
 
@@ -150,7 +139,7 @@ impl Trace {
         let Ok(body) = serde_json::to_vec(&report) else { return };
         let (body, encoding) = self.encoding.encode(body);
         let headers = if encoding.is_empty() {
-            bytes::Bytes::new()
+            Bytes::new()
         } else {
             let mut headers = HeaderBuilder::new();
             headers.add(b"Content-Encoding", encoding.as_bytes());
@@ -160,6 +149,11 @@ impl Trace {
         shard.publish(&self.account, &self.dest, &m, b"");
         self.open.store(0, Relaxed);
     }
+}
+
+/// `headers` of a message that nobody is to trace from here on.
+pub fn untold(headers: &[u8]) -> Bytes {
+    Headers::new(headers).set(DEST, DISABLED)
 }
 
 impl std::fmt::Debug for Trace {

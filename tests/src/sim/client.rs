@@ -196,7 +196,8 @@ impl Clients {
             subject_seq,
         };
         let reply = self.reply(asset.group, asked);
-        Request::Publish(Inbound { subject, reply, headers: config::block(&lines), payload })
+        let headers = config::block(&lines);
+        Request::Publish(Inbound { subject, reply, headers, payload, tracing: None })
     }
 
     fn ack(&mut self, group: u64) -> Option<Request> {

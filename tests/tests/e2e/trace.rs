@@ -122,3 +122,118 @@ async fn a_trace_goes_only_where_its_publisher_may_publish() {
     all.publish("trace.to", "end".into()).await.unwrap();
     assert_eq!(text(&next(&mut reports).await.payload), "end", "and nothing is told");
 }
+
+#[tokio::test]
+async fn a_stream_says_why_it_refuses() {
+    let server = configured("jetstream: enabled");
+    let c = connect(&server).await;
+    stream(&c, "S", json!({ "subjects": ["s.*"], "max_msgs": 1, "discard": "new" })).await;
+    let mut reports = c.subscribe("trace.to").await.unwrap();
+    sync(&c).await;
+    publish(&c, "s.1", &[("Nats-Msg-Id", "a")]).await;
+    assert_eq!(report(&mut reports).await["events"][1]["subject"], "s.1");
+    for (header, value, error) in [
+        ("Nats-Msg-Id", "a", "msgid is duplicate"),
+        ("Nats-Expected-Stream", "T", "expected stream does not match"),
+        ("Nats-Expected-Last-Sequence", "7", "last sequence mismatch: 7 vs 1"),
+        ("K", "v", "maximum messages exceeded"),
+    ] {
+        publish(&c, "s.2", &[(header, value)]).await;
+        assert_eq!(report(&mut reports).await["events"][1]["error"], error);
+    }
+    let js = async_nats::jetstream::new(c.clone());
+    let s = within(js.get_stream("S")).await.unwrap();
+    let stored = within(s.get_raw_message(1)).await.unwrap();
+    let dest = stored.headers.get("Nats-Trace-Dest").unwrap();
+    assert_eq!(dest.as_str(), "trace disabled", "its consumers are not traced");
+}
+
+#[tokio::test]
+async fn refused_messages_are_told() {
+    let server = configured(
+        r#"
+        max_payload: 500
+        authorization { users: [
+          {user: all, password: p}
+          {user: less, password: p, permissions: {publish: ["x", "trace.to"]}}
+        ]}"#,
+    );
+    let all = login(&server, "all", "p").await;
+    let mut reports = all.subscribe("trace.to").await.unwrap();
+    sync(&all).await;
+    let less = r#"{"user":"less","pass":"p","headers":true,"verbose":false}"#;
+    let mut raw = Raw::connect(&server, less);
+    let head = "NATS/1.0\r\nNats-Trace-Dest: trace.to\r\n\r\n";
+    let n = head.len();
+    raw.send(&format!("HPUB y {n} {n}\r\n{head}\r\n"));
+    let told = report(&mut reports).await;
+    assert_eq!(told["events"][0]["error"], "Permissions Violation for Publish to \"y\"");
+    assert_eq!(kinds(&told), ["in"]);
+    raw.send(&format!("HPUB x _R_.y {n} {n}\r\n{head}\r\n"));
+    let told = report(&mut reports).await;
+    let error = "Permissions Violation for Publish with Reply of \"_R_.y\"";
+    assert_eq!(told["events"][0]["error"], error);
+    raw.send(&format!("HPUB x {n} 501\r\n{head}"));
+    let told = report(&mut reports).await;
+    assert_eq!(told["events"][0]["error"], "maximum payload exceeded");
+    assert_eq!(told["request"]["msgsize"], 501);
+    assert!(raw.rest().ends_with("-ERR 'Maximum Payload Violation'\r\n"));
+}
+
+#[tokio::test]
+async fn requests_to_the_server_are_imports_and_not_made_if_only_told() {
+    let server = configured("jetstream: enabled");
+    let c = connect(&server).await;
+    let mut reports = c.subscribe("trace.to").await.unwrap();
+    let mut answers = c.subscribe("answer").await.unwrap();
+    sync(&c).await;
+    for only in ["0", "1"] {
+        for (subject, to) in [
+            ("$JS.API.INFO", "$JS.API.INFO"),
+            ("$SYS.REQ.USER.INFO", "$SYS.REQ.USER.$G.INFO"),
+            ("$SYS.REQ.ACCOUNT.PING.STATZ", "$SYS.REQ.ACCOUNT.$G.STATZ"),
+        ] {
+            let headers = asking(&[("Nats-Trace-Only", only)]);
+            within(c.publish_with_reply_and_headers(subject, "answer", headers, "".into()))
+                .await
+                .unwrap();
+            let told = report(&mut reports).await;
+            assert_eq!(kinds(&told), ["in", "si"]);
+            let import = &told["events"][1];
+            assert_eq!((&import["acc"], &import["to"]), (&"$SYS".into(), &to.into()));
+            let nobody = next(&mut answers).await.status.is_some_and(|s| s.as_u16() == 503);
+            assert_eq!(nobody, only == "1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_import_hides_is_not_told_and_its_message_cannot_be_traced_further() {
+    let server = configured(
+        r#"accounts {
+          A { users: [{user: a, password: p}]
+              exports: [{service: open, allow_trace: true}, {service: shut}] }
+          B { users: [{user: b, password: p}]
+              imports: [{service: {account: A, subject: open}}
+                        {service: {account: A, subject: shut}}] }
+        }"#,
+    );
+    let (a, b) = (login(&server, "a", "p").await, login(&server, "b", "p").await);
+    let mut requests = a.subscribe("*").await.unwrap();
+    let mut reports = b.subscribe("trace.to").await.unwrap();
+    sync(&a).await;
+    sync(&b).await;
+    publish(&b, "open", &[]).await;
+    assert_eq!(kinds(&report(&mut reports).await), ["in", "si", "eg"]);
+    let dest = |m: async_nats::Message| {
+        m.headers.unwrap().get("Nats-Trace-Dest").unwrap().as_str().to_owned()
+    };
+    assert!(dest(next(&mut requests).await).starts_with("_R_."));
+    publish(&b, "shut", &[]).await;
+    assert_eq!(kinds(&report(&mut reports).await), ["in", "si"]);
+    assert_eq!(dest(next(&mut requests).await), "trace disabled");
+    publish(&b, "shut", &[("Nats-Trace-Only", "on")]).await;
+    assert_eq!(kinds(&report(&mut reports).await), ["in", "si"]);
+    b.publish("open", "last".into()).await.unwrap();
+    assert_eq!(text(&next(&mut requests).await.payload), "last", "and it was only told");
+}

@@ -31,6 +31,24 @@ pub enum Effect {
         /// Caller's id.
         id: u64,
     },
+    /// What became of a publish that is traced.
+    Traced {
+        /// Number the caller gave it.
+        id: u64,
+        /// What.
+        told: Traced,
+    },
+}
+
+/// What became of a traced message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// Subject it is stored under; empty if it did not come so far.
+    pub subject: Bytes,
+    /// It is not kept because no consumer wants it.
+    pub no_interest: bool,
+    /// Why it was refused, or empty.
+    pub error: String,
 }
 
 /// A message on its way to the account's interest.

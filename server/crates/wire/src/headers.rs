@@ -131,6 +131,15 @@ impl<'a> Headers<'a> {
         builder.add(key, value);
         builder.finish()
     }
+
+    /// As [`Headers::set`], but the first line with that key stays in its place,
+    /// and others after it as they are.
+    pub fn replace(&self, key: &[u8], value: &[u8]) -> Bytes {
+        let Some(old) = self.get(key) else { return self.set(key, value) };
+        let from = old.as_ptr() as usize - self.raw.as_ptr() as usize;
+        let (before, rest) = self.raw.split_at(from.min(self.raw.len()));
+        [before, value, rest.get(old.len()..).unwrap_or_default()].concat().into()
+    }
 }
 
 /// Builds a block. Line ends in keys and values become blanks, so that a value

@@ -3,7 +3,7 @@
 
 use super::Request;
 use crate::route::Message;
-use crate::system::client_info::client_info;
+use crate::system::client_info::requester;
 use bytes::Bytes;
 use gust_jetstream::api::advisory::{
     ADVISORY, ApiAudit, ClientInfo, ConsumerAction, Event, StreamAction, action,
@@ -63,13 +63,10 @@ impl Request {
     /// Who asked, as advisories show it.
     pub(super) fn client_info(&self) -> Option<ClientInfo> {
         let c = self.client.as_ref()?;
-        let token = c.facts.lock().token.clone();
         Some(ClientInfo {
             rtt: c.rtt.load(Relaxed),
             server: self.server().name.clone(),
-            // Of the user here, where events show the account's.
-            name_tag: token.map(|t| t.name_tag.clone()).unwrap_or_default(),
-            ..client_info(self.server(), c)
+            ..requester(self.server(), c)
         })
     }
 

@@ -10,10 +10,10 @@ use super::headers::{self, PublishHeaders, name};
 use super::lead::{Answer, Leading};
 use super::publish::{Checked, Refusal, Rollup, propose_joined};
 use super::rules::{Rules, UNLIMITED};
-use super::{Cx, Inbound, Stream, answer, counter};
+use super::{Cx, Inbound, Stream, answer, counter, traced};
 use crate::api::advisory::{BatchAbandoned, Event};
 use crate::config::level;
-use crate::effect::{Effect, Nanos};
+use crate::effect::{Effect, Nanos, Traced};
 use crate::error::{self, ApiError};
 use crate::json;
 use bytes::Bytes;
@@ -67,6 +67,16 @@ struct Staged {
     bytes: u64,
 }
 
+/// Whether a message ends its batch.
+fn commit_of(msg: &Inbound) -> Result<Commit, ApiError> {
+    match headers::get(&msg.headers, name::BATCH_COMMIT) {
+        None => Ok(Commit::No),
+        Some(b"1") => Ok(Commit::Last),
+        Some(b"eob") => Ok(Commit::Eob),
+        Some(_) => Err(error::atomic_publish_invalid_batch_commit()),
+    }
+}
+
 enum Commit {
     No,
     /// This message is the last one.
@@ -87,7 +97,13 @@ impl Stream {
         let rules = lead.rules.clone();
         let reply = if rules.config.no_ack { Bytes::new() } else { msg.reply.clone() };
         let wait = msg.clone();
-        match self.atomic_step(lead, &rules, &id, msg, cx) {
+        let step = self.atomic_step(lead, &rules, &id, msg, cx);
+        match &step {
+            Ok(_) => cx.told(wait.tracing, Traced::default()),
+            Err(Refusal::Error(e)) => cx.told(wait.tracing, traced::refused(traced::text(e))),
+            Err(_) => {}
+        }
+        match step {
             Ok(None) => cx.send(reply, Bytes::new(), Bytes::new()),
             Ok(Some((seq, count))) => {
                 if !reply.is_empty() {
@@ -116,31 +132,12 @@ impl Stream {
         msg: Inbound,
         cx: &mut Cx<'_>,
     ) -> Result<Option<(u64, u64)>, Refusal> {
-        check_first(rules, id, &msg, cx)?;
-        let seq = headers::get(&msg.headers, name::BATCH_SEQ).and_then(headers::number);
-        let seq = seq.ok_or_else(error::atomic_publish_missing_seq)?;
+        let seq = self.check_step(lead, rules, id, &msg, cx)?;
         let limits = cx.facts.batch;
-        let commit = match headers::get(&msg.headers, name::BATCH_COMMIT) {
-            None => Ok(Commit::No),
-            Some(b"1") => Ok(Commit::Last),
-            Some(b"eob") => Ok(Commit::Eob),
-            Some(_) => Err(error::atomic_publish_invalid_batch_commit()),
-        };
+        let commit = commit_of(&msg);
         let eob = matches!(commit, Ok(Commit::Eob));
         let size = seq - u64::from(eob && seq > 0);
-        if !lead.batches.contains_key(id) {
-            if seq != 1 {
-                return Err(match size > limits.msgs {
-                    true => error::atomic_publish_too_large_batch(limits.msgs),
-                    false => error::atomic_publish_incomplete_batch(),
-                }
-                .into());
-            }
-            if lead.batches.len() >= limits.per_stream || limits.room == 0 {
-                return Err(error::atomic_publish_too_many_inflight().into());
-            }
-            lead.batches.insert(id.clone(), Batch::default());
-        }
+        lead.batches.entry(id.clone()).or_default();
         let abandon = |lead: &mut Leading, cx: &mut Cx<'_>, why: &str, e: ApiError| {
             lead.batches.remove(id);
             if !why.is_empty() {
@@ -183,6 +180,35 @@ impl Stream {
             }
             Err(refused) => Err(refused),
         }
+    }
+
+    /// Sequence in the batch of a message that may begin it or go on with it.
+    pub(super) fn check_step(
+        &self,
+        lead: &Leading,
+        rules: &Rules,
+        id: &Bytes,
+        msg: &Inbound,
+        cx: &Cx<'_>,
+    ) -> Result<u64, Refusal> {
+        check_first(rules, id, msg, cx)?;
+        let seq = headers::get(&msg.headers, name::BATCH_SEQ).and_then(headers::number);
+        let seq = seq.ok_or_else(error::atomic_publish_missing_seq)?;
+        let limits = cx.facts.batch;
+        if !lead.batches.contains_key(id) {
+            let eob = matches!(commit_of(msg), Ok(Commit::Eob));
+            if seq != 1 {
+                return Err(match seq - u64::from(eob && seq > 0) > limits.msgs {
+                    true => error::atomic_publish_too_large_batch(limits.msgs),
+                    false => error::atomic_publish_incomplete_batch(),
+                }
+                .into());
+            }
+            if lead.batches.len() >= limits.per_stream || limits.room == 0 {
+                return Err(error::atomic_publish_too_many_inflight().into());
+            }
+        }
+        Ok(seq)
     }
 
     fn commit(

@@ -9,7 +9,7 @@ use super::headers::{self, name};
 use super::lead::{Answer, Leading};
 use super::publish::{Checked, Refusal, propose};
 use super::rules::Rules;
-use super::{Cx, Inbound, Stream, answer};
+use super::{Cx, Inbound, Stream, answer, traced};
 use crate::config::level;
 use crate::effect::Nanos;
 use crate::error::{self, ApiError};
@@ -139,6 +139,7 @@ impl Stream {
         let (step, mut batch) = match open(lead, &rules, &msg, cx) {
             Ok(opened) => opened,
             Err(e) => {
+                cx.told(msg.tracing, traced::refused(traced::text(&e)));
                 cx.send(answer_to, Bytes::new(), answer::refusal(&rules, &e));
                 return None;
             }
@@ -147,6 +148,7 @@ impl Stream {
         if !level::request_supported(level) {
             lead.fast.remove(&step.id);
             let e = error::required_api_level();
+            cx.told(msg.tracing, traced::refused(traced::text(&e)));
             cx.send(answer_to, Bytes::new(), answer::refusal(&rules, &e));
             return None;
         }
@@ -167,7 +169,13 @@ impl Stream {
         } else {
             match self.check(io.lead, &rules, &msg, cx) {
                 Err(Refusal::Wait) => return Some(msg),
-                checked => io.message(&mut batch, &step, checked, cx),
+                checked => {
+                    if msg.tracing.is_some() {
+                        let told = self.traced(io.lead, &rules, &msg, &checked, cx);
+                        cx.told(msg.tracing, told);
+                    }
+                    io.message(&mut batch, &step, checked, cx)
+                }
             }
         };
         self.release(io.lead, cx);
@@ -393,6 +401,7 @@ mod tests {
             reply: format!("in.box.{tail}.$FI").into(),
             headers: block(lines),
             payload: Bytes::from_static(b"x"),
+            tracing: None,
         };
         b.call(|s, cx| s.publish(msg, cx));
         b.commit();

@@ -92,6 +92,7 @@ impl Bench {
             reply: Bytes::from_static(b"r"),
             headers: block(lines),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
+            tracing: None,
         };
         self.call(|s, cx| s.publish(msg, cx));
     }

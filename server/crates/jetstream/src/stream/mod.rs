@@ -51,6 +51,7 @@ mod rules;
 pub mod schedule;
 mod source;
 mod timer;
+mod traced;
 
 #[cfg(test)]
 mod atomic_test;
@@ -68,6 +69,8 @@ mod model_test;
 mod publish_test;
 #[cfg(test)]
 mod source_test;
+#[cfg(test)]
+mod traced_test;
 
 pub use atomic::BatchLimits;
 pub use checkpoint::CheckpointError;
@@ -79,6 +82,7 @@ use lead::Leading;
 pub use manage::Purge;
 pub use read::is_public;
 use rules::Rules;
+pub use traced::Tracing;
 
 /// What a stream is besides its configuration; never changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -162,6 +166,8 @@ pub struct Inbound {
     pub headers: Bytes,
     /// Payload.
     pub payload: Bytes,
+    /// Set if somebody wants to know what becomes of it.
+    pub tracing: Option<Tracing>,
 }
 
 impl Inbound {

@@ -9,8 +9,9 @@ use super::headers::{self, PublishHeaders, name};
 use super::lead::{Answer, InFlight, Leading};
 use super::log::Change;
 use super::rules::{Rules, UNLIMITED};
-use super::{Cx, Inbound, Stream, fast};
+use super::{Cx, Inbound, Stream, fast, traced};
 use crate::duration::SECOND;
+use crate::effect::Traced;
 use crate::error::{self, ApiError};
 use bytes::Bytes;
 use gust_storage::record::MessageView;
@@ -63,7 +64,7 @@ impl Stream {
     /// A message published to one of the stream's subjects. The answer is an
     /// effect: errors at once, PubAcks when [`Stream::apply`] gets the entry back.
     pub fn publish(&mut self, msg: Inbound, cx: &mut Cx<'_>) {
-        let Some(lead) = &self.lead else { return };
+        let Some(lead) = &self.lead else { return cx.told(msg.tracing, Traced::default()) };
         if lead.has_deferred() {
             return self.defer(msg, cx);
         }
@@ -74,9 +75,14 @@ impl Stream {
 
     fn defer(&mut self, msg: Inbound, cx: &mut Cx<'_>) {
         let Some(lead) = &mut self.lead else { return };
-        let reply = msg.reply.clone();
-        if !lead.defer(msg) && !reply.is_empty() && !lead.rules.config.no_ack {
-            let payload = answer::refusal(&lead.rules, &error::stream_too_many_requests());
+        let (reply, tracing) = (msg.reply.clone(), msg.tracing);
+        if lead.defer(msg) {
+            return;
+        }
+        let e = error::stream_too_many_requests();
+        cx.told(tracing, traced::refused(traced::text(&e)));
+        if !reply.is_empty() && !lead.rules.config.no_ack {
+            let payload = answer::refusal(&lead.rules, &e);
             let status = Bytes::from_static(b"NATS/1.0 429 Too Many Requests\r\n\r\n");
             cx.send(reply, status, payload);
         }
@@ -98,6 +104,12 @@ impl Stream {
     /// Decides about `msg`, or gives it back because it has to wait.
     fn publish_now(&mut self, msg: Inbound, cx: &mut Cx<'_>) -> Option<Inbound> {
         let mut lead = self.lead.take()?;
+        if msg.tracing.is_some_and(|t| t.only) {
+            let rules = lead.rules.clone();
+            let wait = self.trace_only(&mut lead, &rules, msg, cx);
+            self.lead = Some(lead);
+            return wait;
+        }
         if let Some(id) = headers::get(&msg.headers, name::BATCH_ID) {
             let id = Bytes::copy_from_slice(id);
             let wait = self.atomic(&mut lead, id, msg, cx);
@@ -111,6 +123,10 @@ impl Stream {
         }
         let rules = lead.rules.clone();
         let verdict = self.check(&mut lead, &rules, &msg, cx);
+        if msg.tracing.is_some() && !matches!(verdict, Err(Refusal::Wait)) {
+            let told = self.traced(&mut lead, &rules, &msg, &verdict, cx);
+            cx.told(msg.tracing, told);
+        }
         let wants_answer = !msg.reply.is_empty() && !rules.config.no_ack;
         let wait = match verdict {
             Ok(checked) => {
@@ -235,7 +251,7 @@ impl Stream {
     }
 
     /// `Nats-Expected-Last-Subject-Sequence` and the subject it may name.
-    fn check_subject_seq(
+    pub(super) fn check_subject_seq(
         &self,
         lead: &mut Leading,
         h: &PublishHeaders<'_>,

@@ -34,6 +34,7 @@ fn deliver(b: &mut Bench, id: u64, seq: u64, dseq: u64, lines: &[&str]) -> Vec<S
         reply: format!("$JS.ACK.O.c.1.{seq}.{dseq}.{}.4", START + seq as i64).into(),
         headers: block(lines),
         payload: Bytes::from_static(b"x"),
+        tracing: None,
     };
     b.call(|s, cx| s.inbound(id, msg, cx));
     b.commit();

@@ -3,6 +3,7 @@
 pub mod encode;
 pub mod err_text;
 pub mod parse;
+pub mod too_large;
 
 pub use encode::Digits;
 pub use err_text::ErrText;
