@@ -2,6 +2,7 @@
 
 mod jetstream;
 mod latency;
+mod tokens;
 
 use crate::common::{Raw, configured, doc, login, next, next_text, sync, text, until, within};
 use crate::reload::reloaded;

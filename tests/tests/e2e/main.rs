@@ -8,6 +8,7 @@
 mod asking;
 mod auth;
 mod callout;
+mod callout_tokens;
 mod claims;
 mod claims_sources;
 mod command_line;
