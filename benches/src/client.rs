@@ -17,6 +17,8 @@ pub struct Access {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Fields of CONNECT that say who it is, each followed by a comma.
     pub login: String,
+    /// What is said before anything else: a PROXY header.
+    pub first: &'static [u8],
 }
 
 impl Access {
@@ -49,6 +51,7 @@ impl Client {
         let tcp = TcpStream::connect(&access.addr)?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(Duration::from_secs(60)))?;
+        (&tcp).write_all(access.first)?;
         let socket = match &access.tls {
             None => Socket::Plain(tcp),
             Some(config) => crate::tls::upgrade(tcp, config)?,

@@ -5,6 +5,7 @@ mod client;
 mod core;
 mod jetstream;
 mod measure;
+mod peers;
 mod report;
 mod scenario;
 mod security;

@@ -21,6 +21,9 @@ pub struct Sample {
     pub p99_us: Option<f64>,
     /// 99.9th percentile.
     pub p999_us: Option<f64>,
+    /// Memory per peer in bytes, for scenarios that measure that; the rate is its
+    /// inverse.
+    pub per_peer: Option<f64>,
     /// Seconds, for scenarios that measure a duration instead of a rate.
     pub seconds: Option<f64>,
 }
@@ -55,6 +58,7 @@ impl Meter {
             p50_us: at(0.5),
             p99_us: at(0.99),
             p999_us: at(0.999),
+            per_peer: None,
             seconds: None,
         })
     }

@@ -71,6 +71,7 @@ impl Summary {
             let (g, n) = (get(Mode::Gust), get(Mode::Reference));
             let main = |s: Option<&Sample>| match s {
                 None => "–".to_owned(),
+                Some(Sample { per_peer: Some(b), .. }) => format!("{:.1} KiB", b / 1024.0),
                 Some(s) => s.seconds.map_or_else(|| rate(s.rate), |t| format!("{t:.2} s")),
             };
             let cpu = |s: Option<&Sample>| s.map_or("–".into(), |s| format!("{:.2}", s.cpu_us));

@@ -1,9 +1,10 @@
 //! The scenarios by name.
 
 use crate::measure::Sample;
+use crate::peers::Peer;
 use crate::server::Mode;
 use crate::server::Setup;
-use crate::{core, jetstream, security};
+use crate::{core, jetstream, peers, security};
 use anyhow::Result;
 use std::path::Path;
 
@@ -59,6 +60,18 @@ scenarios! {
     "tls-request" false "as core-request, over TLS" => |p, m, s| security::tls_request(p, m, s.of(100_000));
     "tls-connect" false "full TLS handshakes with login, 4 at a time" => |p, m, s| security::connect(p, m, true, s.of(8_000));
     "tls-idle-5000" false "memory of 5,000 idle TLS connections" => |p, m, s| security::idle_users(p, m, true, s.of(5_000));
+    "peer-silent" false "memory of a peer that connects and says nothing, 2,000 of them" => |p, m, s| peers::memory(p, m, Peer::Silent, s.of(2_000));
+    "peer-connect" false "memory of a peer that says most of a CONNECT line" => |p, m, s| peers::memory(p, m, Peer::Connect, s.of(2_000));
+    "peer-proxy-v1" false "memory of a peer that says half a PROXY header" => |p, m, s| peers::memory(p, m, Peer::ProxyText, s.of(2_000));
+    "peer-proxy-v2" false "memory of a peer that says a binary PROXY header of 16 KiB without its end" => |p, m, s| peers::memory(p, m, Peer::ProxyBinary, s.of(2_000));
+    "peer-upgrade" false "memory of a peer that says half an HTTP upgrade to WebSocket" => |p, m, s| peers::memory(p, m, Peer::Upgrade, s.of(2_000));
+    "peer-websocket" false "memory of a WebSocket peer that says most of a CONNECT frame" => |p, m, s| peers::memory(p, m, Peer::WebSocket, s.of(2_000));
+    "peer-tls-silent" false "memory of a peer that does not begin the TLS handshake" => |p, m, s| peers::memory(p, m, Peer::TlsSilent, s.of(2_000));
+    "peer-tls-hello" false "memory of a peer that says half a ClientHello" => |p, m, s| peers::memory(p, m, Peer::Hello, s.of(2_000));
+    "peer-tls-hello-long" false "memory of a peer that says a ClientHello of 23 KiB without its end" => |p, m, s| peers::memory(p, m, Peer::LongHello, s.of(2_000));
+    "peer-tls-idle" false "memory of a peer that says nothing after the TLS handshake" => |p, m, s| peers::memory(p, m, Peer::TlsIdle, s.of(2_000));
+    "peer-tls-connect" false "memory of a peer that says most of a CONNECT line over TLS" => |p, m, s| peers::memory(p, m, Peer::TlsConnect, s.of(2_000));
+    "peer-tls-record" false "the same, and most of a TLS record of full size behind it" => |p, m, s| peers::memory(p, m, Peer::TlsRecord, s.of(2_000));
     "js-file-128-1000" true "file, 128 B, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 128, 1, s.of(1_000_000));
     "js-file-1k-1000" true "file, 1 KiB, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 1024, 1, s.of(400_000));
     "js-file-16k-1000" true "file, 16 KiB, 4 connections, 1,000 in flight" => |p, m, s| jetstream::publish(p, m, "file", 4, 1000, 16 << 10, 1, s.of(60_000));

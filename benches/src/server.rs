@@ -52,6 +52,8 @@ pub struct Setup {
     pub config: String,
     /// Fields of CONNECT, `"user":"a","pass":"b",`, of a client that may connect.
     pub login: String,
+    /// What clients say before anything else.
+    pub first: &'static [u8],
 }
 
 impl Setup {
@@ -82,7 +84,7 @@ impl Server {
         std::fs::create_dir_all(&dir)?;
         let mut server = Server {
             child: Command::new("true").stdout(Stdio::null()).spawn()?,
-            access: Access { login: setup.login.clone(), ..Access::default() },
+            access: Access { login: setup.login.clone(), first: setup.first, ..Access::default() },
             dir,
             program: program.to_owned(),
             mode,

@@ -207,7 +207,11 @@ pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
     session.next_ping = now + session.ping_interval().min(FIRST_PING + jitter(shard));
     session.arm();
     shard.flush(&session.client);
-    tokio::task::spawn_local(session.run());
+    tokio::task::spawn_local(async move {
+        let reason = session.run().await;
+        // Once in its life: not worth room in every connection.
+        Box::pin(session.end(reason)).await;
+    });
 }
 
 fn jitter(shard: &Shard) -> i64 {
@@ -215,14 +219,13 @@ fn jitter(shard: &Shard) -> i64 {
 }
 
 impl Session {
-    async fn run(mut self) {
-        let reason = loop {
-            match self.wait().await {
-                Ok(()) => {}
-                Err(reason) => break reason,
+    /// Serves it until there is a reason to close.
+    async fn run(&mut self) -> CloseReason {
+        loop {
+            if let Err(reason) = self.wait().await {
+                return reason;
             }
-        };
-        self.end(reason).await;
+        }
     }
 
     /// Waits for something to do and does it.
@@ -310,7 +313,8 @@ impl Session {
                     return Ok(());
                 }
                 Some(Stop::Login(pending)) => {
-                    self.settle(*pending).await?;
+                    // Rare, and its state is larger than all the rest.
+                    Box::pin(self.settle(*pending)).await?;
                     // The rules may have changed while it took its time, and the
                     // rest of the chunk is under the new ones.
                     self.signals(self.client.take_signals())?;
@@ -504,4 +508,20 @@ pub async fn drain(client: &Client, socket: &TcpStream, reason: CloseReason) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Session;
+
+    /// What a connection costs whatever it does; a future that is awaited only
+    /// now and then belongs into a box.
+    #[test]
+    fn a_session_is_small() {
+        fn task<F: Future>(_: fn(&'static mut Session) -> F) -> usize {
+            size_of::<F>() + size_of::<Session>()
+        }
+        let bytes = task(Session::run);
+        assert!(bytes <= 1536, "the task of a session takes {bytes} bytes");
+    }
 }

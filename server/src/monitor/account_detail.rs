@@ -58,11 +58,16 @@ pub fn detail(server: &Server, a: &AccountState) -> Value {
     );
     let mut detail = Value::Object(m);
     super::exchange::add(server, a, &mut detail);
-    if !server.is_system(a) {
-        let mut imports = detail["imports"].as_array().cloned().unwrap_or_default();
+    let rows = |key: &str| detail[key].as_array().cloned().unwrap_or_default();
+    let (mut imports, mut exports) = (rows("imports"), rows("exports"));
+    if server.is_system(a) {
+        imports.push(service(&a.name, user_info(&a.name), "$SYS.REQ.USER.INFO", true));
+        exports.extend(offered(server, &exports));
+        detail["exports"] = exports.into();
+    } else {
         imports.extend(automatic(server, &a.name));
-        detail["imports"] = imports.into();
     }
+    detail["imports"] = imports.into();
     detail
 }
 
@@ -81,21 +86,48 @@ fn revoked(token: &AccountToken) -> Option<Value> {
     (!revocations.is_empty()).then(|| Value::Object(revocations.iter().map(time).collect()))
 }
 
+/// What the system account offers without being told to; what the configuration
+/// exports under the same subject stays as it is there.
+fn offered(server: &Server, configured: &[Value]) -> Vec<Value> {
+    let jetstream = server.jetstream.get().map(|_| ("$JS.API.>", "Singleton"));
+    [
+        ("$SYS.REQ.ACCOUNT.*.CONNZ", "Streamed"),
+        ("$SYS.REQ.ACCOUNT.*.STATZ", "Streamed"),
+        ("$SYS.DEBUG.SUBSCRIBERS", "Singleton"),
+        ("$SYS.REQ.USER.*.INFO", "Singleton"),
+    ]
+    .into_iter()
+    .chain(jetstream)
+    .filter(|(subject, _)| configured.iter().all(|e| e["subject"] != *subject))
+    .map(|(subject, answers)| {
+        json!({ "subject": subject, "type": "service", "response_type": answers })
+    })
+    .collect()
+}
+
+/// Where an account's users are told who they are.
+fn user_info(account: &str) -> String {
+    format!("$SYS.REQ.USER.{account}.INFO")
+}
+
+/// An import of `there` from the system account as `here`.
+fn service(system: &str, there: String, here: &str, share: bool) -> Value {
+    json!({
+        "subject": there, "account": system, "to": here, "local_subject": here,
+        "type": "service", "invalid": false, "share": share, "tracking": false,
+    })
+}
+
 /// What every account but the system's may ask of the system.
 fn automatic(server: &Server, name: &str) -> Vec<Value> {
     let system = &server.system_account().name;
-    let service = |there: String, here: &str, share: bool| {
-        json!({
-            "subject": there, "account": system, "to": here, "local_subject": here,
-            "type": "service", "invalid": false, "share": share, "tracking": false,
-        })
-    };
+    let service = |there, here, share| service(system, there, here, share);
     let connz = || format!("$SYS.REQ.ACCOUNT.{name}.CONNZ");
     let mut rows = vec![
         service(connz(), "$SYS.REQ.ACCOUNT.PING.CONNZ", false),
         service(connz(), "$SYS.REQ.SERVER.PING.CONNZ", false),
         service(format!("$SYS.REQ.ACCOUNT.{name}.STATZ"), "$SYS.REQ.ACCOUNT.PING.STATZ", false),
-        service(format!("$SYS.REQ.USER.{name}.INFO"), "$SYS.REQ.USER.INFO", true),
+        service(user_info(name), "$SYS.REQ.USER.INFO", true),
     ];
     if server.jetstream.get().is_some() {
         rows.push(service("$JS.API.>".to_owned(), "$JS.API.>", true));

@@ -463,6 +463,20 @@ async fn options_of_another_kind_are_refused() {
 }
 
 #[tokio::test]
+async fn the_system_account_shows_what_it_offers() {
+    let server = configured(CONFIG);
+    let sys = system(&server).await;
+    let detail = ask(&sys, "$SYS.REQ.ACCOUNT.SYS.INFO", Value::Null).await["data"].clone();
+    let subjects = |key: &str| {
+        let rows = detail[key].as_array().unwrap().iter();
+        rows.map(|r| r["subject"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let exports = subjects("exports");
+    assert!(exports.contains(&"$SYS.REQ.ACCOUNT.*.CONNZ".to_owned()), "{exports:?}");
+    assert_eq!(subjects("imports"), ["$SYS.REQ.USER.SYS.INFO"]);
+}
+
+#[tokio::test]
 async fn connections_are_chosen_by_subject() {
     let server = configured(CONFIG);
     let sys = system(&server).await;
