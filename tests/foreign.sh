@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Foreign clients and the reference server against this workspace's `gust`.
 #
-#   tests/foreign.sh [SUITE…]        suites: cli operator tls py node websocket backup crash differential
+#   tests/foreign.sh [SUITE…]        suites: cli operator reload tls py node websocket backup crash differential
 #
 # GUST_BINARY   the server to test (default: a release build made here)
 # FOREIGN_ONLY  a pattern of checks, matched against SUITE/NAME
@@ -69,6 +69,7 @@ suite_cli() { nats_cli && python3 tests/foreign/cli.py; }
 suite_operator() { nats_cli && nsc && python3 tests/foreign/operator.py; }
 suite_tls() { have openssl || { missing tls "openssl is not installed"; return 1; }
     nats_cli && nsc && python3 tests/foreign/tls.py; }
+suite_reload() { references reload && python3 tests/foreign/reload.py; }
 suite_backup() { nats_cli && references backup && python3 tests/foreign/backup.py; }
 suite_crash() { python3 tests/foreign/crash.py; }
 suite_differential() { references differential && python3 tests/differential/run.py; }
@@ -104,7 +105,7 @@ suite_websocket() {
 }
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(cli operator tls py node websocket backup crash differential)
+[ ${#suites[@]} -gt 0 ] || suites=(cli operator reload tls py node websocket backup crash differential)
 have python3 || { missing all "python3 is not installed"; suites=(); }
 status=0
 server || { suites=(); status=1; }

@@ -49,6 +49,8 @@ fn put(
             let state = server.accounts.get_or_make(name);
             if server.jetstream.get().is_some() {
                 state.jetstream.allow(account);
+            } else {
+                state.jetstream.set_limits(None);
             }
             services::open(server, &state);
         } else if let Some(state) = server.accounts.get(name) {

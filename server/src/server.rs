@@ -65,7 +65,7 @@ pub struct Server {
     /// Connections beyond the limit that are told so.
     pub turned_away: crate::websocket::turned_away::TurnedAway,
     /// JetStream, if it is on.
-    pub jetstream: std::sync::OnceLock<Arc<crate::jetstream::JetStream>>,
+    pub jetstream: crate::jetstream::slot::Slot,
     /// Where account tokens come from, in operator mode.
     pub resolver: std::sync::OnceLock<Arc<crate::resolver::Resolver>>,
     /// Ports in use after listening.
@@ -178,7 +178,7 @@ impl Server {
             callouts: Callouts::default(),
             // Half of the cores: the other half keeps serving.
             passwords: Passwords::new(shards / 2),
-            jetstream: std::sync::OnceLock::new(),
+            jetstream: crate::jetstream::slot::Slot::default(),
             resolver: std::sync::OnceLock::new(),
             listening: std::sync::OnceLock::new(),
             http_requests: parking_lot::Mutex::default(),

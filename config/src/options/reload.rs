@@ -159,6 +159,7 @@ impl Change {
                 let not = if self.new == "true" { "not " } else { "" };
                 return format!("fast producers will {not}be stalled");
             }
+            "jetstream.enabled" => return "JetStream".to_owned(),
             "jetstream.limits" => return "JetStream limits".to_owned(),
             "tls.pinned_certs" => {
                 // Without any, nothing is between the brackets.

@@ -157,7 +157,8 @@ impl Session {
         if !subject.starts_with(b"$JS.") {
             return None;
         }
-        let js = self.shard.server.jetstream.get()?;
+        let js = self.shard.server.jetstream.look();
+        let js = js.as_ref()?;
         gust_jetstream::api::subject::plain_subject(subject, &js.domain)
     }
 

@@ -440,10 +440,15 @@ impl Actor {
         }
     }
 
-    /// Orderly stop: tells waiting clients, writes a last checkpoint here.
-    pub fn close(&mut self, shard: &Shard) {
+    /// Stops serving: whoever waits is told.
+    pub fn leave(&mut self, shard: &Shard) {
         self.with_cx(shard, |stream, cx| stream.stop(Stop::Shutdown, cx));
         self.leading = false;
+    }
+
+    /// Orderly stop: tells waiting clients, writes a last checkpoint here.
+    pub fn close(&mut self, shard: &Shard) {
+        self.leave(shard);
         // One checkpoint at a time: with one under way the log keeps the rest.
         if !self.memory
             && !self.coverage.is_running()
@@ -549,7 +554,8 @@ impl Actor {
         if change == 0 {
             return;
         }
-        let Some(js) = shard.server.jetstream.get() else { return };
+        let js = shard.server.jetstream.look();
+        let Some(js) = &*js else { return };
         let (account, server) = if self.memory {
             (&self.account.jetstream.memory, &js.limits.memory)
         } else {

@@ -49,8 +49,11 @@ impl Engine {
         self.lane = Some(lane);
     }
 
-    /// Takes a stream over.
+    /// Takes a stream over; one that comes when JetStream is off goes nowhere.
     pub fn insert(&mut self, shard: &Shard, mut actor: Actor) {
+        if self.lane.is_none() {
+            return;
+        }
         actor.start(shard);
         let group = actor.group_id();
         self.streams.insert(group, actor);
@@ -217,6 +220,20 @@ impl Engine {
         for actor in self.streams.values_mut() {
             actor.guarded(|a| a.close(shard));
         }
+    }
+
+    /// JetStream is turned off: waiting clients are told and no stream is left.
+    /// Checkpoints are up to the caller; the log has what they do not.
+    pub fn leave(&mut self, shard: &Shard) {
+        for (_, mut actor) in self.streams.drain() {
+            actor.guarded(|a| a.leave(shard));
+            // Its subscriptions lead nowhere, whatever happened to it before.
+            actor.end(shard);
+        }
+        self.dirty.clear();
+        self.timers.clear();
+        self.lane = None;
+        shard.schedule();
     }
 
     /// When the next timer of a stream is due, ns; `i64::MAX` = none.

@@ -14,7 +14,7 @@ pub fn facts(shard: &Shard, account: &AccountState, memory: bool) -> Facts {
         batch: batch_limits(&options.jetstream.limits),
         ..Facts::default()
     };
-    if let Some(js) = shard.server.jetstream.get() {
+    if let Some(js) = &*shard.server.jetstream.look() {
         facts.account_full = account.jetstream.exceeded(memory);
         facts.server_full = js.limits.exceeded(memory)
             || (!memory

@@ -3,7 +3,7 @@
 
 use gust_storage::disk::Disk;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 pub mod actor;
 #[cfg(test)]
@@ -19,8 +19,10 @@ pub mod interest;
 pub mod lane;
 pub mod limits;
 pub mod recovery;
+pub mod slot;
 pub mod store;
 pub mod subjects;
+pub mod switch;
 
 pub use recovery::{hand_over, start, stop};
 
@@ -42,6 +44,8 @@ pub struct JetStream {
     pub limits: limits::ServerLimits,
     /// Whether unknown members of requests are refused.
     pub strict: bool,
+    /// It was turned off: nothing new begins.
+    pub stopped: AtomicBool,
     /// API calls being answered now.
     pub inflight: AtomicU64,
     /// Streams that could not be recovered, with the reason.

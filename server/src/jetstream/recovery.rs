@@ -10,20 +10,23 @@ use super::assets::{self, Asset, AssetChange, AssetRecord, Assets, META_GROUP};
 use super::checkpoint::Checkpointer;
 use super::lane::{Lane, LaneOptions};
 use super::limits::ServerLimits;
-use super::store::{self, Opened};
+use super::store;
 use super::{Damaged, JetStream};
 use crate::clock;
 use crate::server::Server;
 use crate::shard::mailbox::Mail;
+use gust_account::AccountSet;
+use gust_config::Options;
 use gust_jetstream::config::StreamConfig;
 use gust_jetstream::effect::Interest;
 use gust_jetstream::json::{Strictness, parse};
 use gust_jetstream::stream::{Cx, Facts, Stream};
 use gust_raft::{Group, Restored};
 use gust_storage::disk::Disk;
-use gust_storage::disk::real::RealDisk;
+use gust_storage::disk::real::{OpenError as LockError, RealDisk};
 use gust_storage::wal::{Lsn, RecoveryReport, Wal, WalOptions, WalRecord};
 use hashbrown::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -38,14 +41,60 @@ const DEFAULT_DIR: &str = "nats";
 /// Recovered streams, to be handed to the shards.
 pub type Recovered = Vec<Actor>;
 
-/// Opens the store directory and recovers what is in it. `None`: JetStream is
-/// not configured.
+/// Why JetStream cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody has the store directory.
+    #[error("{0}")]
+    Locked(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for OpenError {
+    fn from(text: String) -> Self {
+        OpenError::Failed(text)
+    }
+}
+
+/// What was recovered and is not served yet.
+pub struct Opened {
+    js: JetStream,
+    actors: Recovered,
+}
+
+impl Opened {
+    /// Gives it up again.
+    pub fn close(self) {
+        close(&self.js);
+    }
+}
+
+/// At start: opens and puts in place what is configured. `None`: JetStream is not.
 pub fn start(server: &Arc<Server>) -> Result<Option<Recovered>, String> {
     let options = server.options.load_full();
-    let js = &options.jetstream;
-    if !js.enabled {
+    if !options.jetstream.enabled {
         return Ok(None);
     }
+    let opened = open(server, &options).map_err(|e| e.to_string())?;
+    Ok(Some(put(server, opened, &server.rules.load())))
+}
+
+/// Puts JetStream in place, in the accounts of `rules`; its streams are then to be
+/// handed over.
+pub fn put(server: &Server, opened: Opened, rules: &AccountSet) -> Recovered {
+    for account in rules.accounts() {
+        let state = server.accounts.get_or_make(&account.name);
+        state.jetstream.allow(account);
+    }
+    server.jetstream.put(Arc::new(opened.js));
+    opened.actors
+}
+
+/// Opens the store directory and recovers what is in it.
+pub fn open(server: &Arc<Server>, options: &Options) -> Result<Opened, OpenError> {
+    let js = &options.jetstream;
     let base = if js.store_dir.is_empty() {
         std::env::temp_dir().join(DEFAULT_DIR)
     } else {
@@ -53,11 +102,11 @@ pub fn start(server: &Arc<Server>) -> Result<Option<Recovered>, String> {
     };
     let root = base.join("jetstream");
     let shown = root.display().to_string();
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open_locked(&root).map_err(|e| e.to_string())?);
+    let disk: Arc<dyn Disk> = Arc::new(lock(&root)?);
     tracing::info!("Starting JetStream");
     let begun = Instant::now();
     store::remove_restores(&*disk);
-    let limits = ServerLimits::new(&options, &*disk);
+    let limits = ServerLimits::new(options, &*disk);
     announce(&shown, &limits, &js.domain);
     let snapshot = assets::read_snapshot(&*disk)?;
     let mut r = Recovering::new(disk.clone(), js.domain.clone());
@@ -97,22 +146,25 @@ pub fn start(server: &Arc<Server>) -> Result<Option<Recovered>, String> {
         assets: registry,
         limits,
         strict: !js.not_strict,
+        stopped: std::sync::atomic::AtomicBool::new(false),
         inflight: std::sync::atomic::AtomicU64::new(0),
         damaged,
         threads: parking_lot::Mutex::new(vec![lane_thread, checkpoint.1]),
     };
-    for account in server.rules.load().accounts() {
-        let state = server.accounts.get_or_make(&account.name);
-        state.jetstream.allow(account);
-    }
-    let _ = server.jetstream.set(Arc::new(shared));
     tracing::info!(
         "JetStream recovered {streams} streams ({} log records, {} MiB) in {:?}",
         report.records,
         report.bytes >> 20,
         begun.elapsed()
     );
-    Ok(Some(actors))
+    Ok(Opened { js: shared, actors })
+}
+
+fn lock(root: &Path) -> Result<RealDisk, OpenError> {
+    RealDisk::open_locked(root).map_err(|e| match e {
+        LockError::InUse { .. } => OpenError::Locked(e.to_string()),
+        e => OpenError::Failed(e.to_string()),
+    })
 }
 
 fn announce(dir: &str, limits: &ServerLimits, domain: &str) {
@@ -185,11 +237,12 @@ pub fn hand_over(server: &Arc<Server>, actors: Recovered) {
     for rx in leading {
         let _ = rx.blocking_recv();
     }
-    let server = server.clone();
+    let (server, js) = (server.clone(), Arc::downgrade(&js));
     // Looks at the disk, one cheap call, often enough for a fast publisher.
     let watch = std::thread::Builder::new().name("gust-disk".into()).spawn(move || {
-        while let Some(js) = server.jetstream.get().filter(|_| !server.is_stopped()) {
+        while let Some(js) = js.upgrade().filter(|_| !server.is_stopped()) {
             js.limits.look(&*js.disk);
+            drop(js);
             std::thread::park_timeout(Duration::from_millis(250));
         }
     });
@@ -209,7 +262,7 @@ fn ask_for_checkpoints(server: &Arc<Server>) {
     let server = server.clone();
     js.checkpointer.run(Box::new(move || {
         if let Some(js) = server.jetstream.get() {
-            snapshot(js);
+            snapshot(&js);
         }
     }));
 }
@@ -225,7 +278,13 @@ fn snapshot(js: &JetStream) {
 
 /// Stops JetStream after the shards have ended.
 pub fn stop(server: &Arc<Server>) {
-    let Some(js) = server.jetstream.get() else { return };
+    if let Some(js) = server.jetstream.get() {
+        close(&js);
+    }
+}
+
+/// Writes what is not written yet and ends the threads.
+pub(super) fn close(js: &JetStream) {
     tracing::info!("Initiating JetStream Shutdown...");
     snapshot(js);
     js.checkpointer.stop();
@@ -290,7 +349,7 @@ impl Recovering {
         }
         let opened = store::open(&self.disk, &self.domain, &record, &config);
         match opened {
-            Ok(Opened { stream, notes }) => {
+            Ok(store::Opened { stream, notes }) => {
                 for n in notes {
                     tracing::error!("JetStream stream '{} > {}': {n}", record.account, config.name);
                 }

@@ -115,7 +115,7 @@ pub async fn healthz(server: &Arc<Server>, o: &Options) -> Health {
     if o.js_enabled_only {
         return Health::ok();
     }
-    let failures = crate::jetstream::health::failures(server, js, o).await;
+    let failures = crate::jetstream::health::failures(server, &js, o).await;
     match failures.first() {
         None => Health::ok(),
         Some(first) if !o.details => Health {

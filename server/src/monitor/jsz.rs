@@ -83,10 +83,10 @@ pub async fn jsz(server: &Arc<Server>, o: &Options) -> Result<Value, String> {
         }
         return Ok(Value::Object(m));
     };
-    stats(&mut m, Some(js), server);
+    stats(&mut m, Some(&js), server);
     m.insert("server_id".into(), server.id.as_str().into());
     m.insert("now".into(), rfc3339(clock::now()).into());
-    m.insert("config".into(), config(server, js));
+    m.insert("config".into(), config(server, &js));
     m.insert("limits".into(), limits(server));
     let all = js.assets.all();
     let details = details(server, &all, o).await;
@@ -133,8 +133,8 @@ pub async fn of_account(server: &Arc<Server>, o: &Options) -> Result<Value, Stri
 pub async fn varz_block(server: &Server) -> Value {
     let Some(js) = server.jetstream.get() else { return json!({}) };
     let mut m = Map::new();
-    stats(&mut m, Some(js), server);
-    json!({ "config": config(server, js), "stats": m, "limits": limits(server) })
+    stats(&mut m, Some(&js), server);
+    json!({ "config": config(server, &js), "stats": m, "limits": limits(server) })
 }
 
 fn stats(m: &mut Map<String, Value>, js: Option<&Arc<JetStream>>, server: &Server) {

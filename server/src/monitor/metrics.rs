@@ -84,7 +84,7 @@ async fn jetstream(server: &Arc<Server>, e: &mut Exposition) {
             lane.sync_ns.load(Relaxed) as f64 / 1e9,
         )
         .single("gust_wal_records_total", Kind::Counter, "Log records", lane.records.load(Relaxed));
-    let rows = rows(server, js).await;
+    let rows = rows(server, &js).await;
     e.single("gust_streams", Kind::Gauge, "Streams", js.assets.all().len());
     per_stream(e, &rows);
 }

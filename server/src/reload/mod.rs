@@ -9,7 +9,7 @@ use crate::files::{self, PortsFile};
 use crate::log::{Log, LogOptions, PreparedLog};
 use crate::run::{self, Loaded};
 use crate::server::Server;
-use crate::{resolver, tls};
+use crate::{jetstream, resolver, tls};
 use gust_account::AccountSet;
 use gust_account::operator::Built;
 use gust_config::cli::CliOptions;
@@ -74,6 +74,7 @@ impl Server {
 
 /// Reads the configuration again and puts it in force. The outcome is logged.
 pub async fn reload(server: &Arc<Server>) -> Result<(), String> {
+    let had_jetstream = server.jetstream.get().is_some();
     let result = on_worker(server, |server, reloader| {
         let _one = reloader.busy.lock();
         // Tokens that arrive meanwhile would be lost with the rules they change.
@@ -85,7 +86,12 @@ pub async fn reload(server: &Arc<Server>) -> Result<(), String> {
     });
     let result = result.await;
     match &result {
-        Ok(()) => tokens::look_again(server).await,
+        Ok(()) => {
+            tokens::look_again(server).await;
+            if !had_jetstream && server.jetstream.get().is_some() {
+                resolver::in_force::load_owners(server).await;
+            }
+        }
         Err(e) => {
             tracing::error!("Failed to reload server configuration: {}", e.trim_end());
         }
@@ -160,6 +166,8 @@ struct Prepared {
     tls: tls::Prepared,
     /// `None`: as before.
     resolver: Option<resolver::Opened>,
+    /// JetStream is turned on.
+    jetstream: Option<jetstream::recovery::Opened>,
     log: Option<PreparedLog>,
     /// `None`: as before.
     ports: Option<Option<PortsFile>>,
@@ -203,17 +211,39 @@ impl Prepared {
         } else {
             None
         };
+        let turned_on = plan.changes("jetstream.enabled") && options.jetstream.enabled;
+        let jetstream = turned_on
+            .then(|| jetstream::switch::open(server, &options))
+            .transpose()
+            .map_err(|e| format!("JetStream: {e}"))?;
         // Last: what a failed reload leaves of it would be a wrong file.
-        if plan.changes("pid_file") && !options.pid_file.is_empty() {
-            files::write_pid(&options.pid_file)
-                .map_err(|e| format!("writing pid file {}: {e}", options.pid_file))?;
+        if plan.changes("pid_file")
+            && !options.pid_file.is_empty()
+            && let Err(e) = files::write_pid(&options.pid_file)
+        {
+            if let Some(opened) = jetstream {
+                opened.close();
+            }
+            return Err(format!("writing pid file {}: {e}", options.pid_file));
         }
-        Ok(Prepared { plan, options, digest, warnings, rules, tls, resolver, log, ports })
+        Ok(Prepared {
+            plan,
+            options,
+            digest,
+            warnings,
+            rules,
+            tls,
+            resolver,
+            jetstream,
+            log,
+            ports,
+        })
     }
 
     /// Puts everything in force. Nothing here can fail.
     fn commit(self, server: &Arc<Server>, reloader: &Reloader) {
-        let Prepared { plan, options, digest, warnings, rules, tls, resolver, log, ports } = self;
+        let Prepared { plan, options, digest, warnings, rules, tls, .. } = self;
+        let Prepared { resolver, jetstream, log, ports, .. } = self;
         if let Some(log) = log {
             reloader.log.switch(log);
         }
@@ -223,7 +253,11 @@ impl Prepared {
         if let Some(ports) = ports {
             server.keep_ports_file(ports);
         }
-        if let Some(js) = server.jetstream.get() {
+        if let Some(opened) = jetstream {
+            jetstream::switch::on(server, opened, &rules);
+        } else if !options.jetstream.enabled {
+            jetstream::switch::off(server);
+        } else if let Some(js) = server.jetstream.get() {
             js.limits.grow(&options);
         }
         server.tls.install(tls);

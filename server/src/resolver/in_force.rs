@@ -168,6 +168,8 @@ fn install(server: &Arc<Server>, set: AccountSet, changed: BTreeSet<String>) {
 pub async fn load_owners(server: &Arc<Server>) {
     let (Some(js), Some(_)) = (server.jetstream.get(), server.resolver.get()) else { return };
     let owners: BTreeSet<String> = js.assets.all().into_iter().map(|a| a.account).collect();
+    // Lookups take their time; JetStream is not to be kept for them.
+    drop(js);
     let mut waiting = owners.into_iter().filter(|id| super::directory::is_account(id));
     let mut running = JoinSet::new();
     loop {

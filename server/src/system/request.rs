@@ -18,7 +18,7 @@ pub fn selects(server: &Server, o: &Value) -> bool {
         let tag = tag.as_str().unwrap_or_default().trim();
         options.server_tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
     };
-    let domain = server.jetstream.get().map_or("", |js| js.domain.as_str());
+    let domain = server.jetstream.get().map(|js| js.domain.clone()).unwrap_or_default();
     fits("server_name", &server.name)
         && fits("host", &options.listen.host)
         && fits("cluster", "")

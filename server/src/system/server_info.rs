@@ -39,7 +39,7 @@ impl ServerInfo {
             name: server.name.clone(),
             host: o.listen.host.clone(),
             id: server.id.clone(),
-            domain: js.map(|j| j.domain.clone()).unwrap_or_default(),
+            domain: js.as_ref().map(|j| j.domain.clone()).unwrap_or_default(),
             ver: COMPATIBLE,
             tags: o.server_tags.clone(),
             metadata: o.server_metadata.clone(),

@@ -169,3 +169,130 @@ async fn limits_of_jetstream_change() {
     assert!(server.log().contains("Reloaded: JetStream limits"));
     assert_eq!(doc(&server, "/jsz")["limits"]["max_ack_pending"], 10);
 }
+
+/// What a raw client is told of a request nobody answers.
+async fn nobody_answers(client: &Client, subject: &str) {
+    let error = within(client.request(subject.to_owned(), "".into())).await.unwrap_err();
+    assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders, "{subject}");
+}
+
+async fn publish(client: &Client, subject: &str) -> Value {
+    let answer = within(client.request(subject.to_owned(), "m".into())).await.unwrap();
+    serde_json::from_slice(&answer.payload).unwrap()
+}
+
+#[tokio::test]
+async fn jetstream_goes_and_comes_back_with_everything() {
+    let on = "max_traced_msg_len: 5\njetstream: enabled";
+    let mut server = configured(on);
+    let client = connect(&server).await;
+    stream(&client, "S", json!({"subjects": ["s"]})).await;
+    stream(&client, "M", json!({"subjects": ["m"], "storage": "memory"})).await;
+    let config = json!({"durable_name": "d", "ack_policy": "explicit"});
+    let body = json!({"stream_name": "S", "config": config});
+    api(&client, "CONSUMER.DURABLE.CREATE.S.d", body).await;
+    for seq in 1..=3 {
+        assert_eq!(publish(&client, "s").await["seq"], seq);
+    }
+    publish(&client, "m").await;
+    let pull = "$JS.API.CONSUMER.MSG.NEXT.S.d";
+    let mut waiting = client.subscribe("inbox").await.unwrap();
+    client.publish_with_reply(pull, "inbox", "".into()).await.unwrap();
+    let message = next(&mut waiting).await;
+    within(client.request(message.reply.unwrap(), "+ACK".into())).await.unwrap();
+    // Somebody waits when it ends.
+    let wish = json!({"batch": 5, "expires": 60_000_000_000_i64}).to_string();
+    client.publish_with_reply(pull, "inbox", wish.into()).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(next_text(&mut waiting).await, "m");
+    }
+
+    reloaded(&mut server, "max_traced_msg_len: 6").await;
+    assert_eq!(next(&mut waiting).await.status.unwrap().as_u16(), 409);
+    for subject in ["$JS.API.INFO", "$JS.API.STREAM.NAMES", pull, "s", "m"] {
+        nobody_answers(&client, subject).await;
+    }
+    assert_eq!(doc(&server, "/varz")["jetstream"], json!({}));
+    assert_eq!(doc(&server, "/jsz")["disabled"], true);
+    assert_eq!(get(&server, "/healthz").0, 200);
+    assert!(Raw::open(&server).info.get("jetstream").is_none());
+    let log = server.log();
+    assert!(log.contains("Reloaded: JetStream") && log.contains("JetStream Shutdown"), "{log}");
+
+    reloaded(&mut server, on).await;
+    let info = api(&client, "STREAM.INFO.S", Value::Null).await;
+    assert_eq!(info["state"]["messages"], 3);
+    let info = api(&client, "CONSUMER.INFO.S.d", Value::Null).await;
+    assert_eq!(info["ack_floor"]["stream_seq"], 1, "{info}");
+    let gone = call(&client, "STREAM.INFO.M", Value::Null).await;
+    assert_eq!(gone["error"]["code"], 404, "memory is not kept");
+    assert_eq!(publish(&client, "s").await["seq"], 4);
+    assert_eq!(Raw::open(&server).info["jetstream"], true);
+
+    server.kill_and_restart().unwrap();
+    let client = connect(&server).await;
+    assert_eq!(publish(&client, "s").await["seq"], 5);
+}
+
+#[tokio::test]
+async fn jetstream_that_cannot_start_refuses_the_whole_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    std::fs::write(&store, "x").unwrap();
+    let args = ["-sd", store.to_str().unwrap()];
+    let mut server = Server::with(&args, Some("max_payload: 100")).unwrap();
+    let text = "max_payload: 200\njetstream: enabled";
+    let said = reload(&mut server, text).await;
+    assert!(said.contains("Failed to reload server configuration: JetStream: "), "{said}");
+    let varz = doc(&server, "/varz");
+    assert_eq!((&varz["max_payload"], &varz["jetstream"]), (&100.into(), &json!({})));
+    // Another server has the directory.
+    std::fs::remove_file(&store).unwrap();
+    let other = Server::with(&args, Some("jetstream: enabled")).unwrap();
+    let said = reload(&mut server, text).await;
+    assert!(said.contains("is in use by"), "{said}");
+    drop(other);
+    reloaded(&mut server, text).await;
+    let client = connect(&server).await;
+    stream(&client, "S", json!({"subjects": ["s"]})).await;
+    assert_eq!(publish(&client, "s").await["seq"], 1);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_switching_under_load() {
+    let on = "jetstream: enabled";
+    let mut server = configured(on);
+    let client = connect(&server).await;
+    for name in ["A", "B", "C", "D"] {
+        stream(&client, name, json!({"subjects": [name]})).await;
+    }
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let publishers = ["A", "B", "C", "D"].map(|name| {
+        let (client, stop) = (client.clone(), stop.clone());
+        tokio::spawn(async move {
+            let (mut acked, mut last) = (0_u64, 0);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let Ok(answer) = client.request(name, "x".into()).await else { continue };
+                let ack: Value = serde_json::from_slice(&answer.payload).unwrap();
+                let Some(seq) = ack["seq"].as_u64() else { continue };
+                assert!(seq > last, "{name}: {seq} after {last}");
+                (acked, last) = (acked + 1, seq);
+            }
+            (name, acked, last)
+        })
+    });
+    for _ in 0..5 {
+        reloaded(&mut server, "").await;
+        reloaded(&mut server, on).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for publisher in publishers {
+        let (name, acked, last) = within(publisher).await.unwrap();
+        let state = api(&client, &format!("STREAM.INFO.{name}"), Value::Null).await;
+        let state = &state["state"];
+        assert!(acked > 0 && state["messages"].as_u64().unwrap() >= acked, "{acked} {state}");
+        assert!(state["last_seq"].as_u64().unwrap() >= last, "{last} {state}");
+        assert_eq!(state["messages"], state["last_seq"], "{state}");
+    }
+    assert!(!server.log().contains("[ERR]"), "{}", server.log());
+}

@@ -50,7 +50,7 @@ fn what_is_fixed_at_start_refuses_the_reload_by_name() {
             "decreasing jetstream max memory and store: old=5000000000, new=4000000000",
         ),
         ("", "jetstream {}", "jetstream dynamic max memory and store: old=5000000000, new="),
-        ("", "jetstream: false", "JetStream: old=true, new=false"),
+        ("", "jetstream: false", "ok"),
         (
             "websocket {port: 1, no_tls: true}",
             "websocket {port: 2, no_tls: true}",

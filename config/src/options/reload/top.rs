@@ -226,7 +226,8 @@ impl Show for Resolver {
     }
 }
 
-/// JetStream may grow, but neither shrink nor change between a set and a derived size.
+/// JetStream comes and goes as a whole, and may grow, but neither shrink nor change between a set
+/// and a derived size.
 fn jetstream(diff: &mut Diff, (old, new): Pair<'_, JetStreamOptions>) {
     both!(
         JetStreamOptions {
@@ -257,9 +258,9 @@ fn jetstream(diff: &mut Diff, (old, new): Pair<'_, JetStreamOptions>) {
         } = old,
         new
     );
-    diff.value(Fixed("JetStream"), "jetstream.enabled", enabled);
+    diff.value(Live, "jetstream.enabled", enabled);
     if !(*enabled.0 && *enabled.1) {
-        // Without JetStream its settings mean nothing, and turning it on or off is refused.
+        // Without JetStream its settings mean nothing.
         return;
     }
     diff.value(Fixed("jetstream storage directory"), "jetstream.store_dir", store_dir);

@@ -109,7 +109,8 @@ mod tests {
             let got = asked(raw.as_bytes()).unwrap_or_default();
             assert_eq!(got.keys().map(String::as_str).collect::<Vec<_>>(), want, "{lines}");
         }
-        for (flags, want) in [("01", true), ("03", true), ("81", false), ("1", false), ("0x", false)]
+        for (flags, want) in
+            [("01", true), ("03", true), ("81", false), ("1", false), ("0x", false)]
         {
             assert_eq!(is_sampled(format!("00-a-b-{flags}").as_bytes()), want);
         }

@@ -79,7 +79,7 @@ pub fn request(
         Some(Route::Silent) => return true,
         Some(Route::Endpoint(_)) => {}
     }
-    let Some(js) = shard.server.jetstream.get().cloned() else { return false };
+    let Some(js) = shard.server.jetstream.get() else { return false };
     if js.inflight.fetch_add(1, Relaxed) >= MAX_INFLIGHT {
         js.inflight.fetch_sub(1, Relaxed);
         tracing::warn!("JetStream API: {MAX_INFLIGHT} requests wait, one is dropped");

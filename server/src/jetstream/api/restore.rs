@@ -123,7 +123,7 @@ impl Request {
     async fn adopt(&self, job: Job) -> Result<u64, Failed> {
         let Job { record, config, stream, dir } = job;
         let group = record.group;
-        let guard = self.js.assets.changing.lock().await;
+        let guard = self.changing().await?;
         let name = config.name.clone();
         {
             // Others may have taken the name or the subjects meanwhile.

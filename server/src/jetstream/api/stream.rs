@@ -26,13 +26,14 @@ use gust_jetstream::stream::{Completion, Purge, Stream};
 use gust_raft::{Group, Restored};
 use gust_storage::wal::WalRecord;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 
 impl Request {
     /// STREAM.CREATE.
     pub(super) async fn create_stream(&self, e: &Endpoint<'_>, name: &str) -> Answer {
         let request: StreamConfigRequest = self.body(e)?;
-        let guard = self.js.assets.changing.lock().await;
+        let guard = self.changing().await?;
         let view = View::new(self.server(), &self.js, &self.account);
         let group = match stream_change::create(&request, name, &view)? {
             StreamCreate::Same => self.group(name)?,
@@ -47,6 +48,12 @@ impl Request {
         info.domain.clear();
         stamp(&mut info.config.metadata);
         Ok(e.answer(StreamCreated { info: Some(info), did_create: true }))
+    }
+
+    /// The registry, locked for something new; not while JetStream is turned off.
+    pub(super) async fn changing(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, ApiError> {
+        let guard = self.js.assets.changing.lock().await;
+        if self.js.stopped.load(Relaxed) { Err(error::not_enabled()) } else { Ok(guard) }
     }
 
     /// Makes a stream that was decided on; the registry is locked by the caller.
