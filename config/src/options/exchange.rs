@@ -131,6 +131,10 @@ fn export(item: &Node, report: &mut Report) -> Option<Export> {
             }
             "account_token_position" => {
                 export.account_token_position = report.int(node).unwrap_or(0);
+                if export.account_token_position < 0 {
+                    let got = export.account_token_position;
+                    report.error(node, format!("Invalid account_token_position: {got}"));
+                }
             }
             "allow_trace" => {
                 draft.allow_trace = Some(node);

@@ -264,6 +264,7 @@ impl Session {
         self.identity = Some(identity);
         self.account = Some(account);
         self.cache.clear();
+        self.renamed.clear();
         self.logged_in();
     }
 

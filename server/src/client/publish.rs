@@ -12,7 +12,7 @@ use crate::trace::ingress::Tracing;
 use bytes::Bytes;
 use gust_account::texts::{reserved_publish, reserved_reply};
 use gust_account::{Permissions, ResponseGrants};
-use gust_subject::Mapped;
+use gust_subject::Renamed;
 use gust_wire::client::encode;
 use gust_wire::client::{ErrText, PubOp};
 use hashbrown::HashMap;
@@ -99,15 +99,15 @@ impl Session {
         trace: Option<&Arc<Trace>>,
     ) {
         let mapped = match self.out_of_domain(op.subject) {
-            Some(plain) => Mapped::To(plain.into()),
+            Some(plain) => Renamed::To(plain[..].into()),
             None => self.mapped(op.subject),
         };
         let subject: &[u8] = match &mapped {
-            Mapped::Unchanged => op.subject,
-            Mapped::To(s) => s,
-            Mapped::Lost => return,
+            Renamed::Unchanged => op.subject,
+            Renamed::To(s) => s,
+            Renamed::Lost => return,
         };
-        if let (Some(trace), Mapped::To(to)) = (trace, &mapped) {
+        if let (Some(trace), Renamed::To(to)) = (trace, &mapped) {
             trace.add(Happened::Mapped { to: String::from_utf8_lossy(to).into_owned() });
         }
         if !self.allowed(subject, op.reply, trace) {
@@ -127,12 +127,9 @@ impl Session {
             via: None,
             trace,
         };
-        // Acks and inbox replies use each subject once: caching them would only
-        // push out what is worth keeping.
-        let once = [&b"_INBOX."[..], b"$JS.ACK.", b"_R_."].iter().any(|p| subject.starts_with(p));
         let origin_client = self.client.clone();
         let origin = Origin::Client(&origin_client);
-        let routed = if once {
+        let routed = if used_once(subject) {
             let mut found = self.shard.scratch.take();
             account.interest.read().matches(subject, &mut found);
             let r = self.shard.route(account, &found, &message, origin, b"");
@@ -163,14 +160,18 @@ impl Session {
     }
 
     /// The subject after the account's mappings.
-    fn mapped(&self, subject: &[u8]) -> Mapped {
-        match &self.identity {
-            Some(i) if !i.account.mappings.is_empty() => {
-                let server = &self.shard.server;
-                i.account.mappings.map(subject, &server.cluster_name(), self.shard.rng.next())
-            }
-            _ => Mapped::Unchanged,
+    fn mapped(&mut self, subject: &[u8]) -> Renamed {
+        let Some(identity) = &self.identity else { return Renamed::Unchanged };
+        let mappings = &identity.account.mappings;
+        if mappings.is_empty() {
+            return Renamed::Unchanged;
         }
+        let (server, random) = (&self.shard.server, || self.shard.rng.next());
+        let cluster = || server.cluster_name();
+        if used_once(subject) {
+            return mappings.map(subject, &cluster(), random()).into();
+        }
+        self.renamed.map(mappings, subject, cluster, random)
     }
 
     fn allowed(&mut self, subject: &[u8], reply: &[u8], trace: Option<&Arc<Trace>>) -> bool {
@@ -229,4 +230,10 @@ impl Session {
         found.clear();
         self.shard.scratch.replace(found);
     }
+}
+
+/// Acks and inbox replies use each subject once: caching them would only push out
+/// what is worth keeping.
+fn used_once(subject: &[u8]) -> bool {
+    [&b"_INBOX."[..], b"$JS.ACK.", b"_R_."].iter().any(|p| subject.starts_with(p))
 }

@@ -97,6 +97,7 @@ impl Session {
             self.permit_subscriptions();
         }
         self.cache.clear();
+        self.renamed.clear();
         if self.expires() != i64::MAX {
             self.arm();
         }

@@ -18,6 +18,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use gust_account::Identity;
 use gust_account::certificate::CertificateNames;
 use gust_interest::MatchCache;
+use gust_subject::MappingCache;
 use gust_wire::client::ErrText;
 use gust_wire::connect::Connect;
 use hashbrown::HashMap;
@@ -31,6 +32,8 @@ use tokio::net::TcpStream;
 /// Bytes of subjects and results one connection's match cache may hold. Full:
 /// the older half is dropped.
 const MATCH_CACHE_BYTES: usize = 256 * 1024;
+/// Bytes of subjects one connection remembers the mappings of. Full: as above.
+const MAPPING_CACHE_BYTES: usize = 64 * 1024;
 /// Most bytes set aside for an operation that has not come in full. Memory that
 /// is not written to costs nothing, so this bounds what a slow peer can hold.
 const PARTIAL_ROOM: usize = 256 * 1024;
@@ -57,6 +60,8 @@ pub struct Session {
     pub subs: HashMap<Bytes, Arc<Subscription>>,
     /// Matches of subjects it publishes to.
     pub cache: MatchCache<Arc<Subscription>>,
+    /// What its account's mappings make of subjects it publishes to.
+    pub renamed: MappingCache,
     /// Reply subjects it may answer (`allow_responses`), and cached verdicts.
     pub rights: super::publish::Rights,
     /// CONNECT `verbose`.
@@ -171,6 +176,7 @@ pub fn begin(shard: &Rc<Shard>, client: Arc<Client>, opened: Opened) {
         presented: None,
         subs: HashMap::new(),
         cache: MatchCache::new(MATCH_CACHE_BYTES, shard.rng.next()),
+        renamed: MappingCache::new(MAPPING_CACHE_BYTES, shard.rng.next()),
         rights: super::publish::Rights::default(),
         verbose: true,
         pedantic: true,

@@ -21,6 +21,7 @@ mod explain;
 mod jetstream;
 mod limits;
 mod logins;
+mod mappings;
 mod monitoring;
 mod ocsp;
 mod ocsp_answers;

@@ -105,14 +105,16 @@ pub enum AccountError {
         cause: PermissionsError,
     },
     /// A mapping of an account.
-    #[error("error adding mapping for {source_subject:?} in account {account:?}: {cause}")]
+    #[error("{at}: Error adding mapping for {source_subject:?} {cause} (account {account:?})")]
     Mapping {
+        /// Place in the file.
+        at: String,
         /// Which account.
         account: String,
         /// Source of the mapping.
         source_subject: String,
         /// What is wrong.
-        cause: MappingError,
+        cause: Box<MappingError>,
     },
     /// Two accounts with one name.
     #[error("account {0:?} is defined twice; keep one of them")]
@@ -341,9 +343,10 @@ fn account(
         let destinations: Vec<_> = mapping.destinations.iter().map(destination).collect();
         mappings.add(mapping.source.as_bytes(), &destinations).map_err(|cause| {
             AccountError::Mapping {
+                at: mapping.at.to_string(),
                 account: written.name.clone(),
                 source_subject: mapping.source.clone(),
-                cause,
+                cause: Box::new(cause),
             }
         })?;
     }

@@ -14,7 +14,7 @@ pub use subject::{
     wildcard_count,
 };
 pub use tokens::{Tokens, token_count, tokens};
-pub use transform::{Mapped, Mappings, Transform, TransformError};
+pub use transform::{Mapped, MappingCache, Mappings, Renamed, Transform, TransformError};
 pub use tree::SubjectTree;
 
 /// Longest subject the server stores: the record format has a u16 for it.

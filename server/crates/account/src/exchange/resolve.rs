@@ -154,10 +154,11 @@ impl<'a> Market<'a> {
         let mut market = Market { streams: Vec::new(), services: Vec::new() };
         for rule in party.exports {
             if let Err((what, fault)) = check_export(party, rule, has_system) {
+                let measured = rule.latency.as_ref().filter(|_| what.ends_with("on subject"));
                 errors.push(ExchangeError {
                     at: place(&rule.at),
                     what,
-                    subject: rule.subject.clone(),
+                    subject: measured.map_or(&rule.subject, |l| &l.subject).clone(),
                     fault,
                     between: format!(" (account {:?})", &**party.name),
                 });
@@ -191,7 +192,9 @@ fn check_export(
         }
     }
     let Some(latency) = &rule.latency else { return Ok(()) };
-    let sampling = |fault| Err(("Error adding service latency sampling for".to_owned(), fault));
+    let subject = &rule.subject;
+    let what = format!("Error adding service latency sampling for {subject:?} on subject");
+    let sampling = |fault| Err((what, fault));
     if !has_system {
         return sampling(ExchangeFault::NoSystemAccount);
     }

@@ -145,9 +145,12 @@ fn wrong_rules_are_told_with_both_sides() {
     let prefix = ImportRule { prefix: "p.*".to_owned(), ..import(STREAM, "A", "a", "") };
     let cases = [
         (vec![a(vec![position])], "sublist: invalid subject (account \"A\")"),
-        (vec![a(vec![latency("x.*", one)])], "s\": invalid publish subject"),
-        (vec![a(vec![latency("s", one)])], "s\": invalid publish subject"),
-        (vec![a(vec![latency("x", ResponseType::Stream)])], "s\": bad service response type"),
+        (vec![a(vec![latency("x.*", one)])], "\"s\" on subject \"x.*\": invalid publish subject"),
+        (vec![a(vec![latency("s", one)])], "\"s\" on subject \"s\": invalid publish subject"),
+        (
+            vec![a(vec![latency("x", ResponseType::Stream)])],
+            "on subject \"x\": bad service response type",
+        ),
         (
             vec![a(vec![export(STREAM, "a")]), b(vec![prefix])],
             "Error adding stream import \"a\": stream import prefix can not contain wildcard tokens \

@@ -1,6 +1,7 @@
 //! The mappings of an account: publishes are renamed by weight.
 
-use super::{Transform, TransformError, identity, mix};
+use super::cache::share;
+use super::{Transform, TransformError, identity};
 use crate::{has_wildcards, matches, valid_subscribe};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -32,8 +33,13 @@ pub enum MappingError {
     #[error("total weight needs to be <= 100")]
     Total,
     /// The transform cannot be made.
-    #[error(transparent)]
-    Transform(#[from] TransformError),
+    #[error("to {dest:?} : {cause}")]
+    Transform {
+        /// The destination.
+        dest: String,
+        /// Why.
+        cause: TransformError,
+    },
 }
 
 /// What becomes of a published subject.
@@ -58,14 +64,14 @@ pub struct Mappings {
 }
 
 #[derive(Debug, Clone)]
-struct Mapping {
+pub(super) struct Mapping {
     src: Box<[u8]>,
     any: Shares,
     clusters: Vec<(String, Shares)>,
 }
 
 /// Transforms with the upper end of their share of a hundred.
-type Shares = Vec<(u8, Transform)>;
+pub(super) type Shares = Vec<(u8, Transform)>;
 
 impl Default for Mappings {
     fn default() -> Self {
@@ -129,7 +135,7 @@ impl Mappings {
             if sum + u32::from(d.weight) > 100 {
                 return Err(MappingError::Total);
             }
-            shares.push((d.weight, Transform::new(src, &d.subject)?));
+            shares.push((d.weight, transform(src, &d.subject)?));
         }
         let mut mapping = Mapping { src: src.into(), any: Vec::new(), clusters: Vec::new() };
         for (cluster, mut shares) in groups {
@@ -139,7 +145,7 @@ impl Mappings {
                 *weight = end;
             }
             if end < 100 && !keeps_src {
-                shares.push((100, Transform::new(src, &identity(src))?));
+                shares.push((100, transform(src, &identity(src))?));
             }
             match cluster {
                 Some(name) => mapping.clusters.push((name.to_owned(), shares)),
@@ -167,7 +173,7 @@ impl Mappings {
     /// What `subject` becomes in cluster `cluster` (empty: none).
     pub fn map(&self, subject: &[u8], cluster: &str, random: u64) -> Mapped {
         let Some(mapping) = self.of(subject) else { return Mapped::Unchanged };
-        let share = (mix(random, u64::MAX) % 100) as u8;
+        let share = share(random);
         match mapping.shares(cluster).iter().find(|(end, _)| share < *end) {
             Some((_, transform)) => Mapped::To(transform.rewrite(subject, random)),
             None => Mapped::Lost,
@@ -191,7 +197,7 @@ impl Mappings {
     }
 
     /// The mapping that decides about `subject`.
-    fn of(&self, subject: &[u8]) -> Option<&Mapping> {
+    pub(super) fn of(&self, subject: &[u8]) -> Option<&Mapping> {
         if self.all.is_empty() {
             return None;
         }
@@ -206,8 +212,15 @@ impl Mappings {
 }
 
 impl Mapping {
-    fn shares(&self, cluster: &str) -> &Shares {
+    pub(super) fn shares(&self, cluster: &str) -> &Shares {
         let own = self.clusters.iter().find(|(name, _)| name == cluster).map(|(_, s)| s);
         own.unwrap_or(&self.any)
     }
+}
+
+fn transform(src: &[u8], dest: &[u8]) -> Result<Transform, MappingError> {
+    Transform::new(src, dest).map_err(|cause| {
+        let dest = String::from_utf8_lossy(dest).into_owned();
+        MappingError::Transform { dest, cause }
+    })
 }

@@ -2,12 +2,14 @@
 //! built by a destination template (contract/core.md §5 "Mappings",
 //! contract/jetstream.md §2.4).
 
+mod cache;
 mod error;
 mod function;
 mod mappings;
 #[cfg(test)]
 mod transform_test;
 
+pub use cache::{MappingCache, Renamed};
 pub use error::{TransformError, TransformFault};
 pub use mappings::{Destination, Mapped, MappingError, Mappings};
 
@@ -65,6 +67,12 @@ impl Transform {
         }
         (valid_publish(subject) && matches(subject, &self.src))
             .then(|| self.rewrite(subject, random))
+    }
+
+    /// Whether chance has a part in what it makes.
+    pub fn is_random(&self) -> bool {
+        let Parts::Template { template, .. } = &self.parts else { return false };
+        template.iter().any(|f| matches!(f, Function::Random(_)))
     }
 
     /// What `subject`, known to match the source, becomes.

@@ -213,7 +213,10 @@ fn mappings_that_are_refused() {
         (
             "a",
             vec![dest("$1", 60)],
-            Transform::new(b"a", b"$1").map(drop).expect_err("no wildcard").into(),
+            MappingError::Transform {
+                dest: "$1".to_owned(),
+                cause: Transform::new(b"a", b"$1").map(drop).expect_err("no wildcard"),
+            },
         ),
     ];
     for (src, dests, want) in cases {
