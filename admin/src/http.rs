@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 /// Connections served at once; more are closed as they come.
 const MAX_CONNECTIONS: usize = 1024;
@@ -89,9 +90,25 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request) -> Answer;
 }
 
-/// Certificates for HTTPS. Asked for each connection, so that a reload counts;
+/// TLS for one HTTPS connection.
+pub struct Tls {
+    /// Certificates and rules.
+    pub config: Arc<ServerConfig>,
+    /// What else the client's certificates have to pass after the handshake.
+    pub check: Option<PeerCheck>,
+}
+
+/// Looks at the client's certificates, its own first; the error is for the log.
+pub type PeerCheck = Box<
+    dyn FnOnce(
+            Vec<CertificateDer<'static>>,
+        ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
+        + Send,
+>;
+
+/// TLS for HTTPS. Asked for each connection, so that a reload counts;
 /// `None` refuses the connection.
-pub type TlsSource = Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
+pub type TlsSource = Arc<dyn Fn() -> Option<Tls> + Send + Sync>;
 
 /// Serves `listener`, over TLS if there is a source of certificates, until the
 /// future is dropped.
@@ -116,7 +133,7 @@ pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>, tls: Optio
         tokio::spawn(async move {
             match tls {
                 None => connection(socket, peer, handler).await,
-                Some(Some(config)) => encrypted(socket, peer, handler, config).await,
+                Some(Some(tls)) => encrypted(socket, peer, handler, tls).await,
                 Some(None) => {}
             }
             open.fetch_sub(1, Relaxed);
@@ -124,18 +141,20 @@ pub async fn serve(listener: TcpListener, handler: Arc<impl Handler>, tls: Optio
     }
 }
 
-async fn encrypted(
-    socket: TcpStream,
-    peer: SocketAddr,
-    handler: Arc<impl Handler>,
-    config: Arc<ServerConfig>,
-) {
-    let handshake = tokio_rustls::TlsAcceptor::from(config).accept(socket);
-    match tokio::time::timeout(HEADER_TIMEOUT, handshake).await {
-        Ok(Ok(stream)) => connection(stream, peer, handler).await,
-        Ok(Err(e)) => tracing::debug!("{peer}: HTTPS handshake failed: {e}"),
-        Err(_) => tracing::debug!("{peer}: HTTPS handshake took too long"),
+async fn encrypted(socket: TcpStream, peer: SocketAddr, handler: Arc<impl Handler>, tls: Tls) {
+    let handshake = tokio_rustls::TlsAcceptor::from(tls.config).accept(socket);
+    let stream = match tokio::time::timeout(HEADER_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => return tracing::debug!("{peer}: HTTPS handshake failed: {e}"),
+        Err(_) => return tracing::debug!("{peer}: HTTPS handshake took too long"),
+    };
+    if let Some(check) = tls.check {
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        if let Err(e) = check(certificates).await {
+            return tracing::error!("{peer}: HTTPS client refused: {e}");
+        }
     }
+    connection(stream, peer, handler).await;
 }
 
 async fn connection(

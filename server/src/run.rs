@@ -225,7 +225,7 @@ fn serve_monitor(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
     let tls = encrypted.then(|| {
         let server = server.clone();
-        let source: gust_admin::http::TlsSource = Arc::new(move || server.tls.monitor());
+        let source: gust_admin::http::TlsSource = Arc::new(move || tls::for_monitor(&server));
         source
     });
     let base = &server.options.load().http.base_path;

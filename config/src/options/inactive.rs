@@ -11,7 +11,6 @@ impl Options {
             ("gateway", self.gateway.listen.is_set()),
             ("leafnodes", self.leafnodes.listen.is_set() || !self.leafnodes.remotes.is_empty()),
             ("mqtt", self.mqtt.listen.is_set()),
-            ("ocsp_cache", self.ocsp_cache.is_some()),
             ("prof_port", self.profile_port != 0),
             ("prof_block_rate", self.profile_block_rate != 0),
             ("syslog", self.log.syslog || !self.log.remote_syslog.is_empty()),

@@ -40,6 +40,47 @@ pub struct OcspCache {
     pub save_interval_ns: i64,
 }
 
+impl Default for OcspCache {
+    fn default() -> Self {
+        Self {
+            local: true,
+            local_store: "_rc_".to_owned(),
+            preserve_revoked: false,
+            save_interval_ns: 300 * SECOND_NS,
+        }
+    }
+}
+
+/// `ocsp_peer` of a TLS block: how the certificates of peers are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcspPeer {
+    /// Time for one request to a responder.
+    pub ca_timeout_ns: i64,
+    /// How far the responder's clock may be off.
+    pub allowed_clockskew_ns: i64,
+    /// Complain of everything, refuse nobody.
+    pub warn_only: bool,
+    /// A certificate the responder does not know is good.
+    pub unknown_is_good: bool,
+    /// Let in when no responder answers, unless a revocation is remembered.
+    pub allow_when_ca_unreachable: bool,
+    /// How long an answer without an end is valid.
+    pub cache_ttl_when_next_update_unset_ns: i64,
+}
+
+impl Default for OcspPeer {
+    fn default() -> Self {
+        Self {
+            ca_timeout_ns: 2 * SECOND_NS,
+            allowed_clockskew_ns: 30 * SECOND_NS,
+            warn_only: false,
+            unknown_is_good: false,
+            allow_when_ca_unreachable: false,
+            cache_ttl_when_next_update_unset_ns: 3600 * SECOND_NS,
+        }
+    }
+}
+
 /// Shortest time between writes of the cache.
 const MIN_SAVE_INTERVAL_NS: i64 = SECOND_NS;
 
@@ -87,12 +128,7 @@ pub(crate) fn parse(node: &Node, report: &mut Report) -> Option<Ocsp> {
 }
 
 pub(crate) fn parse_cache(node: &Node, report: &mut Report) -> Option<OcspCache> {
-    let mut cache = OcspCache {
-        local: true,
-        local_store: "_rc_".to_owned(),
-        preserve_revoked: false,
-        save_interval_ns: 300 * SECOND_NS,
-    };
+    let mut cache = OcspCache::default();
     let map = match &node.value {
         Value::Bool(on) => {
             cache.local = *on;
@@ -144,10 +180,10 @@ pub(crate) fn parse_cache(node: &Node, report: &mut Report) -> Option<OcspCache>
     Some(cache)
 }
 
-/// `ocsp_peer` of a TLS block: whether peers are checked. The rest of the block is validated.
-pub(crate) fn parse_peer(node: &Node, report: &mut Report) -> Option<bool> {
+/// `ocsp_peer` of a TLS block, `None` if peers are not checked.
+pub(crate) fn parse_peer(node: &Node, report: &mut Report) -> Option<Option<OcspPeer>> {
     let map = match &node.value {
-        Value::Bool(on) => return Some(*on),
+        Value::Bool(on) => return Some(on.then(OcspPeer::default)),
         Value::Map(map) => map,
         other => {
             let got = other.go_type();
@@ -156,14 +192,28 @@ pub(crate) fn parse_peer(node: &Node, report: &mut Report) -> Option<bool> {
         }
     };
     let mut verify = false;
+    let mut peer = OcspPeer::default();
     for (key, node) in map.iter() {
-        match key.to_ascii_lowercase().as_str() {
+        let key = key.to_ascii_lowercase();
+        match key.as_str() {
             "verify" => verify = report.boolean(node)?,
-            "warn_only" | "unknown_is_good" | "allow_when_ca_unreachable" => {
-                report.boolean(node)?;
+            "warn_only" => peer.warn_only = report.boolean(node)?,
+            "unknown_is_good" => peer.unknown_is_good = report.boolean(node)?,
+            "allow_when_ca_unreachable" => {
+                peer.allow_when_ca_unreachable = report.boolean(node)?;
             }
             "ca_timeout" | "allowed_clockskew" | "cache_ttl_when_next_update_unset" => {
-                report.timeout("error parsing tls peer config", node)?;
+                let ns = report.timeout("error parsing tls peer config", node)?;
+                let field = match key.as_str() {
+                    "ca_timeout" => &mut peer.ca_timeout_ns,
+                    "allowed_clockskew" => &mut peer.allowed_clockskew_ns,
+                    _ => &mut peer.cache_ttl_when_next_update_unset_ns,
+                };
+                // What is negative leaves the default, and so does no time at all for
+                // the responder.
+                if ns > 0 || (ns == 0 && key != "ca_timeout") {
+                    *field = ns;
+                }
             }
             _ => {
                 let reason = format!("error parsing tls peer config, unknown field [{key:?}]");
@@ -172,5 +222,5 @@ pub(crate) fn parse_peer(node: &Node, report: &mut Report) -> Option<bool> {
             }
         }
     }
-    Some(verify)
+    Some(verify.then_some(peer))
 }

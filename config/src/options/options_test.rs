@@ -255,6 +255,31 @@ fn inactive_features_are_named_only_when_configured() {
 }
 
 #[test]
+fn ocsp_peer_has_defaults_and_both_forms() {
+    use crate::options::ocsp::OcspPeer;
+    let peer = |text: &str| options(&format!("tls {{ocsp_peer {text}}}")).tls.unwrap().ocsp_peer;
+    let default = OcspPeer::default();
+    assert_eq!(peer(": true"), Some(default.clone()));
+    for off in [": false", "{}", "{warn_only: true}", "{verify: false}"] {
+        assert_eq!(peer(off), None, "{off}");
+    }
+    // Zero and negative times that would make no sense leave the default.
+    assert_eq!(peer("{verify: true, ca_timeout: 0, allowed_clockskew: -1}"), Some(default));
+    let all = "{verify: true, ca_timeout: 0.5, allowed_clockskew: 0, warn_only: true, \
+               unknown_is_good: true, allow_when_ca_unreachable: true, \
+               cache_ttl_when_next_update_unset: \"1m\"}";
+    let expected = OcspPeer {
+        ca_timeout_ns: 500_000_000,
+        allowed_clockskew_ns: 0,
+        warn_only: true,
+        unknown_is_good: true,
+        allow_when_ca_unreachable: true,
+        cache_ttl_when_next_update_unset_ns: 60_000_000_000,
+    };
+    assert_eq!(peer(all), Some(expected));
+}
+
+#[test]
 fn tls_blocks_know_their_place() {
     let options = options("port: 1\ntls {verify: true}\nleafnodes {\n tls {timeout: 5}\n}");
     let places: Vec<_> = options

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ocsp::OcspPeer;
 use super::report::Report;
 use crate::duration::{self, SECOND_NS};
 use crate::value::{Node, Position, Value};
@@ -58,8 +59,8 @@ pub struct TlsOptions {
     pub curve_preferences: Vec<String>,
     /// Lower case hex SHA-256 of accepted SubjectPublicKeyInfos; empty: all.
     pub pinned_certs: BTreeSet<String>,
-    /// Check the peer with OCSP.
-    pub ocsp_peer: bool,
+    /// Check the peer with OCSP, and how.
+    pub ocsp_peer: Option<OcspPeer>,
     /// Certificate store of Windows, or empty.
     pub cert_store: String,
     /// Place of the block.

@@ -237,6 +237,8 @@ impl Opening {
             Err(why) => Err(HandshakeError::Refused(why)),
         });
         let (Shaken { tls, plain }, facts) = checked.map_err(|e| self.failed(client, &e))?;
+        let unrevoked = handshake::check_revocation(&self.shard, &tls, settings).await;
+        unrevoked.map_err(|e| self.failed(client, &e))?;
         tracing::debug!(
             "{} - TLS handshake complete: version {}, cipher suite {}",
             client.label(),

@@ -80,6 +80,9 @@ pub async fn varz(server: &Server) -> Value {
     trust(server, &o, &mut m);
     losses(s, &mut m);
     tls(server, &mut m);
+    if let Some(cache) = ocsp_peer_cache(server) {
+        m.insert("ocsp_peer_cache".to_owned(), cache);
+    }
     m.insert("feature_flags".to_owned(), crate::system::server_info::feature_flags(&o));
     Value::Object(m)
 }
@@ -172,6 +175,7 @@ fn websocket(server: &Server, o: &gust_config::Options) -> Value {
         ("same_origin", ws.same_origin.into()),
         ("allowed_origins", ws.allowed_origins.iter().map(String::as_str).collect()),
         ("compression", ws.compression.into()),
+        ("tls_ocsp_peer_verify", tls.as_ref().is_some_and(|t| t.ocsp_peer.is_some()).into()),
         ("tls_cert_not_after", not_after.map_or(Value::Null, |at| rfc3339(at).into())),
     ] {
         let empty = match &value {
@@ -203,9 +207,32 @@ fn tls(server: &Server, m: &mut Map<String, Value>) {
     if tls.verify {
         m.insert("tls_verify".to_owned(), true.into());
     }
+    if tls.ocsp_peer.is_some() {
+        m.insert("tls_ocsp_peer_verify".to_owned(), true.into());
+    }
     if let Some(at) = tls.not_after {
         m.insert("tls_cert_not_after".to_owned(), rfc3339(at).into());
     }
+}
+
+/// What is kept of the certificates of clients; numbers that are zero are left out.
+fn ocsp_peer_cache(server: &Server) -> Option<Value> {
+    let figures = server.tls.statuses.figures()?;
+    let mut m = Map::new();
+    m.insert("cache_type".to_owned(), "local".into());
+    for (key, value) in [
+        ("cache_hits", figures.hits),
+        ("cache_misses", figures.misses),
+        ("cached_responses", figures.answers),
+        ("cached_revoked_responses", figures.revoked),
+        ("cached_good_responses", figures.good),
+        ("cached_unknown_responses", figures.unknown),
+    ] {
+        if value > 0 {
+            m.insert(key.to_owned(), value.into());
+        }
+    }
+    Some(Value::Object(m))
 }
 
 fn base_path(path: &str) -> String {

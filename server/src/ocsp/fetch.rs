@@ -34,16 +34,27 @@ pub enum Method {
     Get,
 }
 
+/// No responder gave an answer that can be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+pub struct AskError {
+    /// What every one did.
+    pub text: String,
+    /// What was wrong with an answer, if there was one.
+    pub answered: Option<AnswerError>,
+}
+
 /// Asks the responders in turn, each in both ways, until one gives an answer that
-/// `check` accepts. The error tells what every one did.
+/// `check` accepts.
 pub async fn ask(
     urls: &[String],
     request: &[u8],
     ways: [Method; 2],
     limit: Duration,
     check: impl Fn(&[u8]) -> Result<Answer, AnswerError>,
-) -> Result<Answer, String> {
+) -> Result<Answer, AskError> {
     let mut failures = Vec::new();
+    let mut answered = None;
     for text in urls {
         let Some(url) = Url::parse(text).filter(|u| u.scheme == "http" || u.scheme == "https")
         else {
@@ -55,16 +66,22 @@ pub async fn ask(
                 Err(_) => Err(format!("no answer in {limit:?}")),
                 Ok(result) => result,
             };
-            match body.and_then(|b| check(&b).map_err(|e| e.to_string())) {
-                Ok(answer) => return Ok(answer),
-                Err(e) => failures.push(format!("<{url}> by {way:?}: {e}")),
-            }
+            let why = match body.map(|b| check(&b)) {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(e)) => {
+                    let text = e.to_string();
+                    answered = Some(e);
+                    text
+                }
+                Err(e) => e,
+            };
+            failures.push(format!("<{url}> by {way:?}: {why}"));
         }
     }
     if failures.is_empty() {
         failures.push("the certificate names no OCSP responder, and none is configured".to_owned());
     }
-    Err(failures.join("; "))
+    Err(AskError { text: failures.join("; "), answered })
 }
 
 async fn get_or_post(base: &Url, request: &[u8], way: Method) -> Result<Bytes, String> {

@@ -178,7 +178,8 @@ impl Staple {
             check(&answer).map(|()| answer)
         };
         let ways = [Method::Post, Method::Get];
-        let answer = fetch::ask(&self.urls, &request, ways, REQUEST_TIMEOUT, check).await?;
+        let answer = fetch::ask(&self.urls, &request, ways, REQUEST_TIMEOUT, check).await;
+        let answer = answer.map_err(|e| e.text)?;
         if let Err((file, e)) = self.write(&answer.der) {
             // It only matters at the next start.
             tracing::warn!("OCSP status cannot be kept in {}: {e}", file.display());

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod conns;
 pub mod disconnect;
 pub mod event;
+pub mod ocsp;
 mod one_client;
 mod options;
 pub mod process;

@@ -11,7 +11,9 @@
 //! decrypted beyond the handshake but what came in the same packets.
 
 use super::{Tls, TlsSettings};
+use crate::ocsp::peer::REFUSED;
 use crate::shard::Shard;
+use crate::system;
 use bytes::{Buf, BufMut, BytesMut};
 use gust_wire::proxy::is_tls;
 use std::future::Future;
@@ -117,6 +119,20 @@ pub async fn accept(
         }
         within(deadline, read(socket, &mut raw, room)).await?;
     }
+}
+
+/// Refuses a client whose certificates are revoked, where that is asked for.
+pub async fn check_revocation(
+    shard: &Shard,
+    tls: &Tls,
+    settings: &TlsSettings,
+) -> Result<(), HandshakeError> {
+    let Some(check) = &settings.ocsp_peer else { return Ok(()) };
+    let chain = tls.state().peer_certificates().unwrap_or_default();
+    check.check(chain, &shard.server.tls.statuses).await.map_err(|invalid| {
+        system::ocsp::rejected(shard, &invalid);
+        HandshakeError::Refused(format!("{REFUSED}: {}", invalid.reason))
+    })
 }
 
 async fn within<T>(

@@ -3,13 +3,15 @@
 //!
 //! rustls 0.23 with ring as provider, which is always handed over explicitly.
 //! Not supported, and said at start where it is configured: cipher suites
-//! without AEAD or forward secrecy, curve P-521 and post-quantum key exchange;
-//! `ocsp_peer`, a check that would be missed, is refused.
+//! without AEAD or forward secrecy, curve P-521 and post-quantum key exchange.
 
-use crate::ocsp::Staple;
+use crate::ocsp::peer::REFUSED;
+use crate::ocsp::{Cache, Staple};
+use crate::server::Server;
+use crate::system;
 use gust_config::Options;
+use gust_config::options::ocsp::OcspCache;
 use gust_config::options::tls::TlsOptions;
-use rustls::ServerConfig;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -30,6 +32,8 @@ pub use settings::TlsSettings;
 pub struct TlsState {
     clients: arc_swap::ArcSwapOption<TlsSettings>,
     websocket: arc_swap::ArcSwapOption<TlsSettings>,
+    /// OCSP answers about the certificates of clients.
+    pub statuses: Cache,
     /// The settings are others.
     changed: Notify,
     /// A certificate is revoked with which the server must not go on.
@@ -41,6 +45,7 @@ pub struct TlsState {
 pub struct Prepared {
     clients: Option<Arc<TlsSettings>>,
     websocket: Option<Arc<TlsSettings>>,
+    ocsp_cache: Option<OcspCache>,
     /// What is configured and cannot be done, for the log.
     pub warnings: Vec<String>,
 }
@@ -55,7 +60,10 @@ pub fn prepare(options: &Options) -> Result<Prepared, String> {
     };
     let clients = build("tls", options.tls.as_ref())?;
     let websocket = build("websocket tls", options.websocket.tls.as_ref())?;
-    Ok(Prepared { clients, websocket, warnings })
+    let checks = |t: &Option<Arc<TlsSettings>>| t.as_ref().is_some_and(|t| t.ocsp_peer.is_some());
+    let ocsp_cache = (checks(&clients) || checks(&websocket))
+        .then(|| options.ocsp_cache.clone().unwrap_or_default());
+    Ok(Prepared { clients, websocket, ocsp_cache, warnings })
 }
 
 impl Prepared {
@@ -96,6 +104,15 @@ impl TlsState {
         if !prepared.staples().is_empty() {
             tracing::info!("OCSP Stapling enabled for Client connections");
         }
+        if prepared.ocsp_cache.is_some() {
+            let kind = if prepared.ocsp_cache.as_ref().is_some_and(|c| c.local) {
+                "local"
+            } else {
+                "none"
+            };
+            tracing::info!("OCSP peer cache online, type [{kind}]");
+        }
+        self.statuses.configure(prepared.ocsp_cache);
         self.clients.store(prepared.clients);
         self.websocket.store(prepared.websocket);
         self.changed.notify_one();
@@ -130,9 +147,28 @@ impl TlsState {
     pub fn websocket(&self) -> Option<Arc<TlsSettings>> {
         self.websocket.load_full()
     }
+}
 
-    /// TLS of the HTTPS monitor.
-    pub fn monitor(&self) -> Option<Arc<ServerConfig>> {
-        self.clients.load().as_ref().map(|t| t.without_client_auth.clone())
+/// TLS for one connection to the HTTPS monitor of `server`. Its clients show no
+/// certificate, unless those of clients are checked for revocation: then they do.
+pub fn for_monitor(server: &Arc<Server>) -> Option<gust_admin::http::Tls> {
+    let settings = server.tls.clients()?;
+    if settings.ocsp_peer.is_none() {
+        let config = settings.without_client_auth.clone();
+        return Some(gust_admin::http::Tls { config, check: None });
     }
+    let (config, server) = (settings.config.clone(), server.clone());
+    let check: gust_admin::http::PeerCheck = Box::new(move |chain| {
+        Box::pin(async move {
+            let Some(check) = &settings.ocsp_peer else { return Ok(()) };
+            let result = check.check(&chain, &server.tls.statuses).await;
+            result.map_err(|invalid| {
+                let reason = format!("{REFUSED}: {}", invalid.reason);
+                // Events leave from a shard; nobody waits for this one.
+                drop(server.call(0, move |shard| system::ocsp::rejected(shard, &invalid)));
+                reason
+            })
+        })
+    });
+    Some(gust_admin::http::Tls { config, check: Some(check) })
 }

@@ -3,7 +3,7 @@
 use super::files::{self, Certificates, Certified};
 use super::rate::RateLimit;
 use super::suites;
-use crate::ocsp::Staple;
+use crate::ocsp::{PeerCheck, Staple};
 use gust_config::Options;
 use gust_config::options::tls::{TlsOptions, TlsVersion};
 use rustls::crypto::CryptoProvider;
@@ -39,6 +39,8 @@ pub struct TlsSettings {
     pub not_after: Option<i64>,
     /// Statuses that are handed out with the certificates.
     pub staples: Vec<Arc<Staple>>,
+    /// Clients with revoked certificates are refused.
+    pub ocsp_peer: Option<PeerCheck>,
 }
 
 impl TlsSettings {
@@ -57,12 +59,6 @@ impl TlsSettings {
         };
         let mut notes = Vec::new();
         let provider = suites::provider(tls, &mut notes).map_err(|e| format!("{place}: {e}"))?;
-        if tls.ocsp_peer {
-            return Err(format!(
-                "{place}: ocsp_peer asks to refuse revoked client certificates, which this version \
-                 cannot check; remove it to accept client certificates until they expire"
-            ));
-        }
         if !tls.pinned_certs.is_empty() && !tls.verify {
             notes.push(
                 "pinned_certs without verify refuses every client, as none is asked for a \
@@ -71,6 +67,7 @@ impl TlsSettings {
             );
         }
         let provider = Arc::new(provider);
+        let ocsp_peer = PeerCheck::new(tls, &provider, &place)?;
         let mut certified = Vec::new();
         let mut staples = Vec::new();
         let mut not_after = None;
@@ -105,6 +102,7 @@ impl TlsSettings {
             rate: RateLimit::new(tls.connection_rate_limit),
             not_after,
             staples,
+            ocsp_peer,
         })
     }
 }

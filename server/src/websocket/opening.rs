@@ -140,6 +140,7 @@ impl Opening {
         let shaken = handshake::accept(&self.shard, &self.socket, settings, BytesMut::new()).await;
         let Shaken { tls, plain } = shaken?;
         let facts = TlsFacts::of(&tls, settings, false).map_err(HandshakeError::Refused)?;
+        handshake::check_revocation(&self.shard, &tls, settings).await?;
         self.tls = Some(Arc::new(facts));
         let codec = Arc::new(Mutex::new(Codec::new(Some(tls))));
         self.out.set_codec(codec.clone());

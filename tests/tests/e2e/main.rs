@@ -25,6 +25,7 @@ mod mappings;
 mod monitoring;
 mod ocsp;
 mod ocsp_answers;
+mod ocsp_peer;
 mod operator;
 mod pki;
 mod protocol;

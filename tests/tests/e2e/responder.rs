@@ -119,6 +119,8 @@ pub enum Does {
     Fails,
     /// Sends far too much.
     Floods,
+    /// Says nothing.
+    Hangs,
 }
 
 struct State {
@@ -223,6 +225,10 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>, key: &KeyPair) {
         state.does.clone()
     };
     let (status, body) = match does {
+        Does::Hangs => {
+            let _ = reader.read(&mut [0]);
+            return;
+        }
         Does::Answers(template) => ("200 OK", answer(&question(&request), &template, key)),
         Does::Fails => ("500 Internal Server Error", Vec::new()),
         Does::Floods => ("200 OK", vec![0x30; 1 << 20]),

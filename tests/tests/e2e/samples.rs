@@ -35,12 +35,13 @@ const SAMPLES: [(&str, &[&str], &[&str]); 12] = [
     ("proxy.conf", &[ADMIN], &[USER, NOBODY]),
 ];
 
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "full.conf",
     "operator.conf",
     "operator-memory.conf",
     "tls.conf",
     "tls-ocsp.conf",
+    "tls-ocsp-peer.conf",
     "tls-users.conf",
     "tls-behind-proxy.conf",
     "websocket.conf",

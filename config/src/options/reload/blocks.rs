@@ -71,7 +71,7 @@ fn tls_fields(diff: &mut Diff, rule: Rule<'_>, name: &str, (old, new): Pair<'_, 
     diff.value(rule, &key("allow_insecure_cipher_suites"), allow_insecure_cipher_suites);
     diff.value(rule, &key("curve_preferences"), curve_preferences);
     diff.value(rule, &key("pinned_certs"), pinned_certs);
-    diff.value(rule, &key("ocsp_peer"), ocsp_peer);
+    diff.opaque(rule, &key("ocsp_peer"), ocsp_peer, Option::is_some);
     diff.value(rule, &key("cert_store"), cert_store);
     // Where the block stands is not what it says.
     let _ = at;
