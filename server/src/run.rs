@@ -175,7 +175,12 @@ fn greet(server: &Server, warnings: &[String]) {
     for w in warnings {
         tracing::warn!("{w}");
     }
-    let inactive = o.inactive();
+    warn_of_inactive(&o);
+}
+
+/// Tells which settings do nothing.
+pub(crate) fn warn_of_inactive(options: &Options) {
+    let inactive = options.inactive();
     if !inactive.is_empty() {
         tracing::warn!(
             "Configured but not active in this version: {}. These settings were checked and have \

@@ -104,7 +104,12 @@ impl ReloadPlan {
             if !text.is_empty() {
                 text.push_str("; ");
             }
-            let _ = write!(text, "{}: old={}, new={}", change.option, change.old, change.new);
+            text.push_str(&change.option);
+            // Some of nats-server's options are whole blocks.
+            if self.of(Class::Restart).filter(|other| other.option == change.option).count() > 1 {
+                let _ = write!(text, " ({})", change.name);
+            }
+            let _ = write!(text, ": old={}, new={}", change.old, change.new);
             keys.push(change.name.as_str());
         }
         let (last, others) = keys.split_last()?;

@@ -198,7 +198,9 @@ impl Prepared {
         let log = if of_log.iter().any(|name| plan.changes(name)) {
             let file = &options.log.file;
             let opened = Log::prepare(LogOptions::of(&options.log));
-            Some(opened.map_err(|e| format!("opening log file {file}: {e}"))?)
+            Some(opened.map_err(|e| {
+                format!("opening log file {file}: {e}; make log_file a path that can be written")
+            })?)
         } else {
             None
         };
@@ -207,7 +209,9 @@ impl Prepared {
             let written = (!dir.is_empty())
                 .then(|| PortsFile::write(dir, &reloader.program, server))
                 .transpose();
-            Some(written.map_err(|e| format!("writing ports file to {dir}: {e}"))?)
+            Some(written.map_err(|e| {
+                format!("writing ports file to {dir}: {e}; make that directory writable")
+            })?)
         } else {
             None
         };
@@ -224,7 +228,8 @@ impl Prepared {
             if let Some(opened) = jetstream {
                 opened.close();
             }
-            return Err(format!("writing pid file {}: {e}", options.pid_file));
+            let file = &options.pid_file;
+            return Err(format!("writing pid file {file}: {e}; make its directory writable"));
         }
         Ok(Prepared {
             plan,
@@ -249,6 +254,9 @@ impl Prepared {
         }
         for warning in warnings {
             tracing::warn!("{warning}");
+        }
+        if options.inactive() != server.options.load().inactive() {
+            run::warn_of_inactive(&options);
         }
         if let Some(ports) = ports {
             server.keep_ports_file(ports);

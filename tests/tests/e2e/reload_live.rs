@@ -167,6 +167,9 @@ async fn limits_of_jetstream_change() {
     let made = consumer("a").await;
     assert!(made.get("error").is_none(), "{made}");
     assert!(server.log().contains("Reloaded: JetStream limits"));
+    assert!(!server.log().contains("not active in this version"));
+    reloaded(&mut server, &(text("max_ack_pending: 10") + "\nprof_block_rate: 5")).await;
+    assert!(server.log().contains("not active in this version: prof_block_rate."));
     assert_eq!(doc(&server, "/jsz")["limits"]["max_ack_pending"], 10);
 }
 

@@ -56,6 +56,12 @@ fn what_is_fixed_at_start_refuses_the_reload_by_name() {
             "websocket {port: 2, no_tls: true}",
             "Websocket: old=1, new=2",
         ),
+        (
+            "websocket {port: 1, no_tls: true}",
+            "websocket {port: 2, no_tls: true, compression: true}",
+            "Websocket (websocket.port): old=1, new=2; Websocket (websocket.compression): old=false, \
+             new=true",
+        ),
         ("mqtt {port: 1}", "mqtt {port: 1, ack_wait: \"5s\"}", "ok"),
         ("mqtt {port: 1}", "mqtt {port: 2}", "MQTT: old=1, new=2"),
         ("", "resolver: MEMORY", "AccountResolver: old=, new=memory"),
