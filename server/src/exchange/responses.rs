@@ -28,9 +28,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Bytes of requests that may wait for the answers of one account. Full: further
-/// requests find no responder.
-const MAX_BYTES: usize = 64 << 20;
+/// Bytes of requests that may wait for the answers of one account, of which those
+/// of a single requesting account get at most half. Full: further requests find no
+/// responder.
+const MAX_BYTES: usize = 128 << 20;
 /// Expired requests are looked for no more often than this, ns.
 const EXPIRY_PAUSE: i64 = 10_000_000;
 /// What a measurement adds to an entry.
@@ -159,11 +160,13 @@ pub fn expect(
     let tracked = measured.is_some();
     let threshold = link.import.export.threshold_ns;
     let mut token = symbols(shard.rng.next());
+    // Accounts stay as long as the server runs.
+    let owner = Arc::as_ptr(to).addr();
     let mut entry = Entry { to: to.clone(), reply: reply.clone(), link: link.clone(), measured };
     // The reply is counted twice: `Awaiting` has it as its key.
     let cost = reply.len() * 2 + if tracked { MEASURED_BYTES } else { 0 };
     loop {
-        let inserted = open.pending.lock().insert(token, threshold, now, cost, entry);
+        let inserted = open.pending.lock().insert(token, owner, threshold, now, cost, entry);
         match inserted {
             Ok(()) => break,
             Err((back, Refused::Taken)) => {
@@ -171,7 +174,7 @@ pub fn expect(
                 token = symbols(shard.rng.next());
             }
             Err((_, Refused::Full)) => {
-                warn_full(exporter, open, now);
+                warn_full(exporter, to, open, now);
                 return None;
             }
         }
@@ -196,12 +199,16 @@ pub fn nowhere(shard: &Shard, exporter: &Arc<AccountState>) -> Bytes {
     [&open.prefix[..], &symbols(shard.rng.next())].concat().into()
 }
 
-fn warn_full(exporter: &AccountState, open: &Open, now: i64) {
-    if now - open.warned.swap(now, Relaxed) > WARN_PAUSE {
+fn warn_full(exporter: &AccountState, to: &AccountState, open: &Open, now: i64) {
+    let last = open.warned.load(Relaxed);
+    let again = now - last > WARN_PAUSE;
+    if again && open.warned.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
         tracing::warn!(
-            "Account {:?}: {} MiB of requests from other accounts wait for its answers; more are \
-             refused. Check that its services answer, or lower their response_threshold",
+            "Account {:?}: requests from other accounts wait for its answers, and those of account \
+             {:?} take all it may have of {} MiB; more are refused. Check that its services answer, \
+             or lower their response_threshold",
             exporter.name,
+            to.name,
             MAX_BYTES >> 20
         );
     }

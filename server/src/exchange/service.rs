@@ -72,6 +72,11 @@ impl<'a> Via<'a> {
         std::iter::successors(Some(self), |v| v.before)
     }
 
+    /// Whether the message is, or came of, an answer.
+    pub fn is_answer(&self) -> bool {
+        self.all().any(|v| v.info.is_none())
+    }
+
     /// Whether a message has come so far that it must be going round.
     pub fn is_too_long(&self) -> bool {
         self.all().count() >= MAX_CROSSINGS

@@ -7,6 +7,7 @@ use super::{account_services, claims, one_client, options, process};
 use super::{statsz, subscribers, user_info};
 use crate::account::AccountState;
 use crate::client::Client;
+use crate::exchange::service::Via;
 use crate::monitor::{accountz, connz, healthz, jsz, subsz, topology, varz};
 use crate::route::{Message, Origin, OwnedMessage};
 use crate::server::Server;
@@ -145,6 +146,14 @@ fn add(
     sub
 }
 
+/// Whether somebody asks, and not only has answers sent here: who may choose where
+/// those go (a reply subject, a deliver subject, a republished one) need not be
+/// allowed to ask.
+fn is_request(m: &Message<'_>, of_client: bool) -> bool {
+    let delivered = !of_client && (m.reply.is_empty() || m.reply.starts_with(b"$JS.ACK."));
+    !delivered && !m.via.is_some_and(Via::is_answer)
+}
+
 /// A request to one of the services. False: it counts as not delivered.
 pub fn call(
     shard: &Shard,
@@ -158,7 +167,7 @@ pub fn call(
         Origin::Server => None,
     };
     let Some(shard) = shard.this() else { return false };
-    if account.exchange.services.hides(m.to) {
+    if !is_request(m, client.is_some()) || account.exchange.services.hides(m.to) {
         return false;
     }
     match service {

@@ -18,6 +18,7 @@ mod core;
 mod durability;
 mod exchange;
 mod explain;
+mod isolation;
 mod jetstream;
 mod limits;
 mod logins;

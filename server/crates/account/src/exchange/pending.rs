@@ -19,6 +19,10 @@ const NONE: u32 = u32::MAX;
 /// so they form one linked list through the slots: an answered entry leaves at
 /// once and nothing but entries that are pending takes memory. Limit: bytes;
 /// when full, new entries are refused.
+///
+/// Nobody who asks may fill the table for the others: an owner is refused once its
+/// entries take more than what is left free. A single one gets half of all, the
+/// next half of the rest, and so on.
 #[derive(Debug)]
 pub struct Pending<T> {
     slots: Vec<Slot<T>>,
@@ -26,6 +30,8 @@ pub struct Pending<T> {
     by_token: HashMap<Token, u32, FixedState>,
     /// One list per threshold; accounts have few different ones.
     lists: Vec<List>,
+    /// Bytes by owner; those without an entry are not here.
+    shares: HashMap<usize, usize, FixedState>,
     bytes: usize,
     limit: usize,
 }
@@ -33,6 +39,7 @@ pub struct Pending<T> {
 #[derive(Debug)]
 struct Slot<T> {
     token: Token,
+    owner: usize,
     value: Option<T>,
     cost: usize,
     /// When it was last touched, ns.
@@ -54,7 +61,7 @@ struct List {
 pub enum Refused {
     /// The token is in use: draw another.
     Taken,
-    /// The limit is reached.
+    /// The limit is reached, that of the table or the owner's share of it.
     Full,
 }
 
@@ -66,6 +73,7 @@ impl<T> Pending<T> {
             free: Vec::new(),
             by_token: HashMap::with_hasher(FixedState::with_seed(seed)),
             lists: Vec::new(),
+            shares: HashMap::with_hasher(FixedState::with_seed(seed)),
             bytes: 0,
             limit,
         }
@@ -73,17 +81,20 @@ impl<T> Pending<T> {
 
     /// Adds an entry that expires `threshold` ns after it was last touched, or
     /// hands it back;
-    /// `cost` is what `value` holds on the heap, in bytes. `now` in ns.
+    /// `cost` is what `value` holds on the heap, in bytes. `owner`: any number that
+    /// stands for who asks. `now` in ns.
     pub fn insert(
         &mut self,
         token: Token,
+        owner: usize,
         threshold: i64,
         now: i64,
         cost: usize,
         value: T,
     ) -> Result<(), (T, Refused)> {
         let cost = cost + ENTRY_BYTES;
-        if self.bytes + cost > self.limit {
+        let share = self.shares.get(&owner).map_or(0, |bytes| *bytes) + cost;
+        if self.bytes + share > self.limit {
             return Err((value, Refused::Full));
         }
         if self.by_token.contains_key(&token) {
@@ -94,8 +105,9 @@ impl<T> Pending<T> {
             self.lists.push(List { threshold, first: NONE, last: NONE });
             self.lists.len() - 1
         });
+        let value = Some(value);
         let slot =
-            Slot { token, value: Some(value), cost, touched: now, list, before: NONE, after: NONE };
+            Slot { token, owner, value, cost, touched: now, list, before: NONE, after: NONE };
         let at = match self.free.pop() {
             Some(at) => {
                 if let Some(old) = self.slots.get_mut(at as usize) {
@@ -110,6 +122,7 @@ impl<T> Pending<T> {
             }
         };
         self.bytes += cost;
+        self.shares.insert(owner, share);
         self.by_token.insert(token, at);
         self.append(at);
         Ok(())
@@ -143,6 +156,12 @@ impl<T> Pending<T> {
         self.unlink(at);
         let slot = self.slots.get_mut(at as usize)?;
         self.bytes -= slot.cost;
+        if let Some(share) = self.shares.get_mut(&slot.owner) {
+            *share -= slot.cost;
+            if *share == 0 {
+                self.shares.remove(&slot.owner);
+            }
+        }
         self.free.push(at);
         let value = slot.value.take();
         if self.by_token.is_empty() && self.slots.len() > KEEP_SLOTS {
@@ -242,9 +261,9 @@ mod tests {
     #[test]
     fn entries_expire_by_their_own_threshold() {
         let mut p = Pending::new(10_000, 1);
-        p.insert(token(1), 100, 0, 0, "slow").unwrap();
-        p.insert(token(2), 10, 5, 0, "fast").unwrap();
-        p.insert(token(3), 10, 6, 0, "touched").unwrap();
+        p.insert(token(1), 0, 100, 0, 0, "slow").unwrap();
+        p.insert(token(2), 0, 10, 5, 0, "fast").unwrap();
+        p.insert(token(3), 0, 10, 6, 0, "touched").unwrap();
         p.touch(&token(3), 20);
         assert_eq!(p.deadline(), Some(15));
         let mut expire = |now| p.expire(now).map(|(_, value)| value);
@@ -257,14 +276,36 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses_and_an_answered_entry_makes_room() {
-        let mut p = Pending::new(1000, 1);
-        let n = (0..).find(|&n| p.insert(token(n), 1, 0, 40, n).is_err()).unwrap();
+        let mut p = Pending::new(2000, 1);
+        let n = (0..).find(|&n| p.insert(token(n), 0, 1, 0, 40, n).is_err()).unwrap();
         assert_eq!(n, 5);
-        assert_eq!(p.insert(token(n), 1, 0, 40, n), Err((n, Refused::Full)));
+        assert_eq!(p.insert(token(n), 0, 1, 0, 40, n), Err((n, Refused::Full)));
         assert_eq!(p.remove(&token(2)), Some(2));
-        assert_eq!(p.insert(token(1), 1, 0, 40, n), Err((n, Refused::Taken)));
-        assert_eq!(p.insert(token(n), 1, 0, 40, n), Ok(()));
+        assert_eq!(p.insert(token(1), 0, 1, 0, 40, n), Err((n, Refused::Taken)));
+        assert_eq!(p.insert(token(n), 0, 1, 0, 40, n), Ok(()));
         assert_eq!(p.len(), 5);
+    }
+
+    #[test]
+    fn nobody_fills_the_table_for_the_others() {
+        let mut p = Pending::new(100 * (ENTRY_BYTES + 40), 1);
+        let mut next = 0;
+        let mut fill = |p: &mut Pending<u32>, owner| {
+            let first = next;
+            while p.insert(token(next), owner, 1, 0, 40, next).is_ok() {
+                next += 1;
+            }
+            next - first
+        };
+        let taken: Vec<u32> = (1..6).map(|owner| fill(&mut p, owner)).collect();
+        assert_eq!(taken, [50, 25, 13, 6, 3]);
+        // What one gives back is there for all, half of it for itself.
+        assert_eq!(fill(&mut p, 1), 0);
+        (0..50).for_each(|n| assert!(p.remove(&token(n)).is_some()));
+        assert_eq!((fill(&mut p, 1), fill(&mut p, 6)), (27, 13));
+        p.expire(i64::MAX);
+        while p.expire(i64::MAX).is_some() {}
+        assert!(p.shares.is_empty() && p.bytes() == 0);
     }
 
     proptest! {
@@ -280,7 +321,7 @@ mod tests {
                 let threshold = threshold * 7;
                 match what {
                     0 => {
-                        let new = p.insert(token(n), threshold, now, 1, n).is_ok();
+                        let new = p.insert(token(n), n as usize % 2, threshold, now, 1, n).is_ok();
                         prop_assert_eq!(new, !model.contains_key(&n));
                         model.entry(n).or_insert((now, threshold));
                     }
