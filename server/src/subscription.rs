@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use gust_account::DeliveryFilter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// One entry of an account's interest.
 #[derive(Debug)]
@@ -121,8 +121,9 @@ impl Subscription {
         if self.closed.load(Relaxed) {
             return Take::No;
         }
-        let max = self.max.load(Relaxed);
-        let n = self.delivered.fetch_add(1, Relaxed) + 1;
+        // In the opposite order of `end_after`: one of both sees the other.
+        let n = self.delivered.fetch_add(1, SeqCst) + 1;
+        let max = self.max.load(SeqCst);
         if max == 0 || n < max {
             Take::Yes
         } else if n == max {
@@ -133,11 +134,79 @@ impl Subscription {
         }
     }
 
+    /// Lets it end after `max` (not 0) deliveries since SUB. True: it has had them
+    /// already, and nobody else will remove it.
+    pub fn end_after(&self, max: u64) -> bool {
+        self.max.store(max, SeqCst);
+        self.delivered.load(SeqCst) >= max
+    }
+
     /// The client that made it, if a client did.
     pub fn client(&self) -> Option<&Arc<Client>> {
         match &self.target {
             Target::Client(c) => Some(c),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    fn sub() -> Subscription {
+        Subscription {
+            subject: Bytes::new(),
+            queue: Bytes::new(),
+            sid: Bytes::new(),
+            id: 1,
+            target: Target::Responses,
+            max: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            filter: FilterCell::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_delivery_ends_it() {
+        let sub = sub();
+        assert_eq!(sub.take(), Take::Yes);
+        assert!(!sub.end_after(3));
+        assert_eq!([sub.take(), sub.take(), sub.take()], [Take::Yes, Take::Last, Take::No]);
+        assert!(sub.end_after(2));
+    }
+
+    #[test]
+    fn whoever_comes_first_a_used_up_subscription_is_noticed() {
+        const ROUNDS: usize = 2000;
+        let subs: Vec<Subscription> = (0..ROUNDS).map(|_| sub()).collect();
+        let at = [const { AtomicUsize::new(0) }; 2];
+        // Both begin a round as nearly at the same time as can be.
+        let meet = |me: usize, round: usize| {
+            at[me].store(round + 1, SeqCst);
+            let mut looks = 0;
+            while at[1 - me].load(SeqCst) <= round {
+                looks += 1;
+                if looks % 1000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+        };
+        let ends = std::thread::scope(|scope| {
+            let delivering = scope.spawn(|| {
+                let taken = subs.iter().enumerate().map(|(round, sub)| {
+                    meet(0, round);
+                    sub.take() == Take::Last
+                });
+                taken.collect::<Vec<_>>()
+            });
+            let ending = subs.iter().enumerate().map(|(round, sub)| {
+                meet(1, round);
+                sub.end_after(1)
+            });
+            let ending: Vec<_> = ending.collect();
+            std::iter::zip(delivering.join().unwrap(), ending).collect::<Vec<_>>()
+        });
+        assert!(ends.iter().all(|(last, ended)| *last || *ended));
     }
 }

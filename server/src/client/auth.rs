@@ -3,6 +3,7 @@
 use super::pending::{PasswordCheck, PendingLogin};
 use super::session::{Session, Stop};
 use crate::account::AccountState;
+use crate::client::signal;
 use crate::clock;
 use crate::connection::reason::CloseReason;
 use crate::system::{connect, conns, disconnect};
@@ -260,6 +261,13 @@ impl Session {
         conns::changed(&self.shard.server, &account);
         self.apply_limits(&identity);
         self.client.facts.lock().identify(&identity);
+        // Who changes one account tells those that were in it when it had changed:
+        // this client looks for itself.
+        let rules = self.shard.server.rules.load();
+        let current = rules.account(&identity.account.name);
+        if !current.is_some_and(|account| Arc::ptr_eq(account, &identity.account)) {
+            self.client.signal(signal::RULES);
+        }
         self.rights.set(&self.client, identity.permissions.clone(), self.shard.rng.next());
         self.identity = Some(identity);
         self.account = Some(account);

@@ -190,9 +190,7 @@ impl Session {
         self.forget_ended();
         if let Some(sub) = self.subs.get(sid) {
             let max = max.unwrap_or(0);
-            if max > 0 && max > sub.delivered.load(Relaxed) {
-                sub.max.store(max, Relaxed);
-            } else {
+            if max == 0 || sub.end_after(max) {
                 let sub = sub.clone();
                 self.subs.remove(sid);
                 self.client.subs.store(self.subs.len() as u32, Relaxed);
