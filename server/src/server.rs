@@ -331,7 +331,7 @@ impl Server {
         }
         let kind = if to.websocket { ConnectionKind::Websocket } else { ConnectionKind::Standard };
         info.auth_required = self.rules.load().auth_required(kind)
-            && (more.is_some() || !self.has_no_auth_user(kind));
+            && (more.is_some() || to.websocket || !self.has_no_auth_user());
         if let Some(js) = self.jetstream.get() {
             info.jetstream = true;
             info.domain.clone_from(&js.domain);
@@ -351,11 +351,11 @@ impl Server {
         line
     }
 
-    /// With a `no_auth_user` a client need not know of logins until it is in.
-    fn has_no_auth_user(&self, kind: ConnectionKind) -> bool {
-        let options = self.options.load();
-        !options.no_auth_user.is_empty()
-            || (kind == ConnectionKind::Websocket && !options.websocket.no_auth_user.is_empty())
+    /// With a `no_auth_user` a client need not know of logins until it is in. Not
+    /// so through WebSocket, where some clients keep their credentials to
+    /// themselves unless they are told.
+    fn has_no_auth_user(&self) -> bool {
+        !self.options.load().no_auth_user.is_empty()
     }
 
     /// What INFO says of the WebSocket listener instead of the client listener.

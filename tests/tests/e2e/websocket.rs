@@ -521,6 +521,8 @@ fn the_listener_may_have_a_login_of_its_own() {
     Raw::connect(&server, "{\"verbose\":false}");
     let server = plain("no_auth_user: web", USERS);
     Web::connect(&server, "");
+    // Clients that tell who they are only where they have to are told to.
+    assert_eq!(Web::open(&server, "").1["auth_required"], true);
     let mut tcp = Raw::open(&server);
     tcp.send(CONNECT);
     assert_eq!(tcp.line(), "-ERR 'Authorization Violation'");
