@@ -315,6 +315,7 @@ impl Shard {
                 reply: m.own(m.reply),
                 headers: m.own(m.headers),
                 payload: m.own(m.payload),
+                telling: None,
             }),
         );
         true

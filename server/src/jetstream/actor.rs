@@ -47,7 +47,7 @@ pub struct Actor {
     refused: VecDeque<Bytes>,
     waiting: HashMap<Token, oneshot::Sender<CallResult>>,
     /// Traced messages whose fate is not known yet.
-    traced: HashMap<Token, Telling>,
+    traced: HashMap<Token, Box<Telling>>,
     next_token: Token,
     timer: i64,
     booked: i64,
@@ -201,10 +201,16 @@ impl Actor {
 
     /// Takes a message in.
     pub fn handle(&mut self, shard: &Shard, m: StreamMail) {
-        let StreamMail { call, subject, reply, headers, payload, .. } = m;
+        let StreamMail { call, subject, reply, headers, payload, telling, .. } = m;
+        let tracing = telling.map(|telling| {
+            let (id, only) = (self.next_token, telling.only());
+            self.next_token += 1;
+            self.traced.insert(id, telling);
+            Tracing { id, only }
+        });
         self.with_cx(shard, |stream, cx| match call {
             StreamCall::Publish => {
-                stream.publish(Inbound { subject, reply, headers, payload, tracing: None }, cx);
+                stream.publish(Inbound { subject, reply, headers, payload, tracing }, cx);
             }
             StreamCall::Pull(consumer) => {
                 if let Ok(name) = std::str::from_utf8(&consumer) {
@@ -227,15 +233,6 @@ impl Actor {
                 stream.inbound(id, Inbound { subject, reply, headers, payload, tracing: None }, cx);
             }
         });
-    }
-
-    /// Takes a traced message in, which is stored unless it is only told.
-    pub fn publish_traced(&mut self, shard: &Shard, mut msg: Inbound, telling: Telling) {
-        let id = self.next_token;
-        self.next_token += 1;
-        msg.tracing = Some(Tracing { id, only: telling.only() });
-        self.traced.insert(id, telling);
-        self.with_cx(shard, |stream, cx| stream.publish(msg, cx));
     }
 
     /// Interest changed on a subject a push consumer delivers to.

@@ -11,8 +11,6 @@ use super::lane::Lane;
 use crate::clock;
 use crate::shard::Shard;
 use crate::shard::mailbox::{Mail, StreamMail};
-use crate::trace::stream::Telling;
-use gust_jetstream::stream::Inbound;
 use gust_raft::Ticket;
 use gust_storage::store::StoreError;
 use gust_storage::store::file::CheckpointDone;
@@ -102,15 +100,6 @@ impl Engine {
         let group = mail.group;
         if let Some(actor) = self.streams.get_mut(&group) {
             actor.guarded(|a| a.handle(shard, mail));
-            self.touch(group);
-            shard.schedule();
-        }
-    }
-
-    /// Hands a traced message to its stream.
-    pub fn publish_traced(&mut self, shard: &Shard, group: u64, msg: Inbound, telling: Telling) {
-        if let Some(actor) = self.streams.get_mut(&group) {
-            actor.guarded(|a| a.publish_traced(shard, msg, telling));
             self.touch(group);
             shard.schedule();
         }

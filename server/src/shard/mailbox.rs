@@ -9,6 +9,7 @@
 //! which are small and bounded by connections, are always taken.
 
 use crate::shard::Shard;
+use crate::trace::stream::Telling;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct StreamMail {
     pub headers: Bytes,
     /// Payload.
     pub payload: Bytes,
+    /// Whom it tells what becomes of it, if it is traced.
+    pub telling: Option<Box<Telling>>,
 }
 
 impl StreamMail {

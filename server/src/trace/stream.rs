@@ -6,9 +6,8 @@ use crate::account::AccountState;
 use crate::clock::{self, rfc3339};
 use crate::route::Message;
 use crate::shard::Shard;
-use crate::shard::mailbox::Mail;
+use crate::shard::mailbox::{Mail, StreamCall, StreamMail};
 use gust_jetstream::effect::Traced;
-use gust_jetstream::stream::Inbound;
 use gust_wire::headers::Headers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
@@ -82,13 +81,14 @@ pub fn publish(
         // Whoever gets it from the stream is not traced again.
         Headers::new(m.headers).replace(super::DEST, super::DISABLED)
     };
-    let msg = Inbound {
+    let mail = StreamMail {
+        group,
+        call: StreamCall::Publish,
         subject: m.own(m.subject),
         reply: m.own(m.reply),
         headers,
         payload: m.own(m.payload),
-        tracing: None,
+        telling: Some(Box::new(telling)),
     };
-    let publish = move |s: &Shard| s.engine.borrow_mut().publish_traced(s, group, msg, telling);
-    shard.mail(at, Mail::Call(Box::new(publish)));
+    shard.mail(at, Mail::Stream(mail));
 }
