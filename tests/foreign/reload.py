@@ -135,10 +135,11 @@ def transport():
         ("handshake_first", "true", "auto"), ("min_version", '"1.2"', '"1.3"'),
         ("cipher_suites", "[TLS_AES_128_GCM_SHA256]", "[TLS_AES_256_GCM_SHA384]"),
         ("curve_preferences", "[X25519]", "[CurveP256]"),
+        ("ocsp_peer", "", "true"), ("ocsp_peer", "true", "false"),
         ("pinned_certs", f'["{PIN}"]', f'["{OTHER_PIN}"]'), ("pinned_certs", "", f'["{PIN}"]'),
     ]:
         inner = f'ca_file: "{DIR}/ca.pem", ' if name != "ca_file" else "verify: true, "
-        if name == "pinned_certs":
+        if name in ("pinned_certs", "ocsp_peer"):
             inner += "verify: true"
         def text(v, name=name, inner=inner):
             return tls(inner + (f"\n{name}: {v}" if v else ""))

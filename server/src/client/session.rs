@@ -240,6 +240,8 @@ impl Session {
         self.signals(client.take_signals())?;
         let blocked = client.out.blocked_since().is_some();
         tokio::select! {
+            // Signals first: what comes after a reload is judged by its rules.
+            biased;
             () = client.signalled() => return Ok(()),
             r = self.inbound.writable(), if blocked => {
                 r.map_err(|_| CloseReason::WriteError)?;
