@@ -158,6 +158,7 @@ fn serve(program: &str, cli: &CliOptions, loaded: Loaded, log: &Log) -> Result<(
         let _ = t.join();
     }
     jetstream::stop(&server);
+    ocsp::cache_file::save(&server.tls.statuses);
     tracing::info!("Server Exiting..");
     result
 }
@@ -265,6 +266,7 @@ async fn main_loop(program: &str, server: &Arc<Server>, log: &Log) -> Result<(),
         accepting.push(tokio::spawn(listener::accept(server.clone(), l, Door::Websocket)));
     }
     tokio::spawn(ocsp::refresh::run(server.clone()));
+    tokio::spawn(ocsp::cache_file::run(server.clone()));
     tracing::info!("Listening for client connections on {client_addr}");
     tracing::info!("Server is ready");
     if !o.ports_file_dir.is_empty() {

@@ -5,6 +5,7 @@
 //! certificates of clients, whose statuses [`cache`] keeps.
 
 pub mod cache;
+pub mod cache_file;
 pub mod certificate;
 pub mod fetch;
 pub mod peer;

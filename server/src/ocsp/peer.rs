@@ -128,6 +128,11 @@ impl PeerCheck {
     async fn is_good(&self, link: &Link, cache: &Cache) -> Result<(), String> {
         let (cert, issuer) = (link.cert.fingerprint(), link.issuer.fingerprint());
         let current = |a: &Answer| self.is_current(a).is_ok();
+        if let Some(der) = cache.take_read(&cert)
+            && let Ok(answer) = self.verify(&der, link)
+        {
+            cache.keep(&cert, &issuer, &name(link), &answer);
+        }
         let mut was_revoked = false;
         let kept = match cache.look(&cert, &issuer, current) {
             Some((answer, true)) => Some(answer),
@@ -139,10 +144,13 @@ impl PeerCheck {
         };
         let answer = match kept {
             Some(answer) => answer,
-            None => match cache.ask(&cert, &issuer, current, self.ask(link)).await {
-                Ok(answer) => answer,
-                Err(e) => return self.without_answer(link, &e, was_revoked),
-            },
+            None => {
+                let subject = name(link);
+                match cache.ask(&cert, &issuer, &subject, current, self.ask(link)).await {
+                    Ok(answer) => answer,
+                    Err(e) => return self.without_answer(link, &e, was_revoked),
+                }
+            }
         };
         match answer.status {
             Status::Good => Ok(()),
@@ -154,12 +162,16 @@ impl PeerCheck {
         }
     }
 
+    fn verify(&self, der: &[u8], link: &Link) -> Result<Answer, AnswerError> {
+        let now = clock::now() / 1_000_000_000;
+        Answer::verify(der, &link.cert, &link.issuer, self.algorithms, now)
+    }
+
     async fn ask(&self, link: &Link) -> Result<Answer, AskError> {
         let request = response::request(&link.cert, &link.issuer)
             .map_err(|text| AskError { text, answered: None })?;
         let check = |der: &[u8]| {
-            let now = clock::now() / 1_000_000_000;
-            let answer = Answer::verify(der, &link.cert, &link.issuer, self.algorithms, now)?;
+            let answer = self.verify(der, link)?;
             self.is_current(&answer).map(|()| answer)
         };
         let ways = [Method::Get, Method::Post];

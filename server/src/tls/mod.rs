@@ -46,6 +46,8 @@ pub struct Prepared {
     clients: Option<Arc<TlsSettings>>,
     websocket: Option<Arc<TlsSettings>>,
     ocsp_cache: Option<OcspCache>,
+    /// It was configured and not only implied.
+    cache_on_disk: bool,
     /// What is configured and cannot be done, for the log.
     pub warnings: Vec<String>,
 }
@@ -63,7 +65,8 @@ pub fn prepare(options: &Options) -> Result<Prepared, String> {
     let checks = |t: &Option<Arc<TlsSettings>>| t.as_ref().is_some_and(|t| t.ocsp_peer.is_some());
     let ocsp_cache = (checks(&clients) || checks(&websocket))
         .then(|| options.ocsp_cache.clone().unwrap_or_default());
-    Ok(Prepared { clients, websocket, ocsp_cache, warnings })
+    let cache_on_disk = options.ocsp_cache.is_some();
+    Ok(Prepared { clients, websocket, ocsp_cache, cache_on_disk, warnings })
 }
 
 impl Prepared {
@@ -112,7 +115,7 @@ impl TlsState {
             };
             tracing::info!("OCSP peer cache online, type [{kind}]");
         }
-        self.statuses.configure(prepared.ocsp_cache);
+        self.statuses.configure(prepared.ocsp_cache, prepared.cache_on_disk);
         self.clients.store(prepared.clients);
         self.websocket.store(prepared.websocket);
         self.changed.notify_one();

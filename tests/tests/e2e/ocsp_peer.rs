@@ -112,7 +112,11 @@ fn a_remembered_revocation_outlives_the_responder() {
     let (pki, responder) = scene();
     let peer = "{verify: true, allow_when_ca_unreachable: true, allowed_clockskew: 0}";
     for preserve in [true, false] {
-        let cache = format!("ocsp_cache {{type: local, preserve_revoked: {preserve}}}");
+        let store = pki.file(&preserve.to_string());
+        let cache = format!(
+            "ocsp_cache {{type: local, preserve_revoked: {preserve}, local_store: \"{}\"}}",
+            store.display()
+        );
         let server = configured(&config(&pki, peer, &cache));
         let template =
             Template { says: Says::Revoked, begins: -60, ends: Some(1), ..Template::default() };
@@ -125,6 +129,47 @@ fn a_remembered_revocation_outlives_the_responder() {
             assert!(!enters(&server, &pki, "a"));
         }
         assert_eq!(enters(&server, &pki, "a"), !preserve);
+    }
+}
+
+#[test]
+fn answers_survive_a_restart_where_that_is_configured() {
+    let (pki, responder) = scene();
+    client(&pki, &responder, "b");
+    let dir = pki.file("store");
+    let cache = format!("ocsp_cache {{local_store: \"{}\", save_interval: 1}}", dir.display());
+    for (cache, file) in [(cache.as_str(), true), ("", false)] {
+        let mut server = configured(&config(&pki, ": true", cache));
+        responder.says(Says::Good);
+        assert!(enters(&server, &pki, "a"));
+        responder.says(Says::Revoked);
+        assert!(!enters(&server, &pki, "b"));
+        assert!(file || !dir.exists());
+        responder.does(Does::Fails);
+        server.restart().unwrap();
+        assert_eq!(enters(&server, &pki, "a"), file);
+        assert!(!enters(&server, &pki, "b"));
+        let log = server.log();
+        let why = "client not OCSP valid: Invalid OCSP response status: revoked";
+        assert_eq!(log.matches(why).count(), if file { 2 } else { 1 });
+        if file {
+            // Whoever changes the file convinces nobody.
+            server.stop().unwrap();
+            let text = std::fs::read_to_string(dir.join("cache.json")).unwrap();
+            let mut doc: Value = serde_json::from_str(&text).unwrap();
+            let hash = |name: &str| {
+                let hash = ring::digest::digest(&ring::digest::SHA256, &pki.der(name));
+                data_encoding::BASE64.encode(hash.as_ref())
+            };
+            assert_eq!(doc[hash("b")]["resp_status"], "revoked");
+            assert_eq!(doc[hash("a")]["subject"], "CN=a");
+            doc[hash("b")] = doc[hash("a")].clone();
+            std::fs::write(dir.join("cache.json"), doc.to_string()).unwrap();
+            server.launch().unwrap();
+            assert!(enters(&server, &pki, "a") && !enters(&server, &pki, "b"));
+            server.stop().unwrap();
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
     }
 }
 
@@ -292,7 +337,8 @@ fn the_sample_starts() {
     let (pki, responder) = scene();
     let certs = format!("{}/", pki.dir().display());
     let text = include_str!("../../../config/samples/tls-ocsp-peer.conf").replace("certs/", &certs);
-    let server = configured(&text);
+    let store = pki.file("store").display().to_string();
+    let server = configured(&text.replace("data/ocsp-peers", &store));
     assert!(enters(&server, &pki, "a"));
     client(&pki, &responder, "b");
     responder.says(Says::Revoked);
