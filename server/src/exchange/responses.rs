@@ -38,6 +38,12 @@ const EXPIRY_PAUSE: i64 = 10_000_000;
 const MEASURED_BYTES: usize = 128;
 /// Pause between two warnings of a full table, ns.
 const WARN_PAUSE: i64 = 60_000_000_000;
+/// Replies that may be looked through at once when interest in a wildcard is lost.
+const LOOK_AT_ONCE: usize = 16;
+/// When there are more, a task looks through all of them after this time, for all
+/// that was lost meanwhile, and lets others go on after each [`SLICE`].
+const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+const SLICE: usize = 256;
 /// Symbols of a token.
 const SYMBOLS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// `_R_.` and six symbols and a dot.
@@ -82,6 +88,10 @@ pub struct Awaited {
 pub struct Awaiting {
     count: AtomicUsize,
     by_reply: Mutex<HashMap<Bytes, SmallVec<[Expected; 1]>>>,
+    /// Interest in wildcards was lost and is to be looked at.
+    lost: AtomicBool,
+    /// Held by the task that does.
+    sweeping: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -116,17 +126,25 @@ impl Awaiting {
     /// Takes out everything awaited at subjects that `subject` matches and that
     /// `listens` does not know.
     fn take(&self, subject: &Bytes, listens: impl Fn(&[u8]) -> bool) -> Vec<Expected> {
+        if !gust_subject::has_wildcards(subject) {
+            return self.take_at(subject, listens);
+        }
         let mut all = self.by_reply.lock();
-        let lost: Vec<Bytes> = if gust_subject::has_wildcards(subject) {
-            let met = |reply: &&Bytes| gust_subject::matches(reply, subject) && !listens(reply);
-            all.keys().filter(met).cloned().collect()
-        } else if all.contains_key(subject) && !listens(subject) {
-            vec![subject.clone()]
-        } else {
-            Vec::new()
-        };
+        let met = |reply: &&Bytes| gust_subject::matches(reply, subject) && !listens(reply);
+        let lost: Vec<Bytes> = all.keys().filter(met).cloned().collect();
         let lost: Vec<Expected> =
             lost.iter().filter_map(|reply| all.remove(reply)).flatten().collect();
+        self.count.fetch_sub(lost.len(), Relaxed);
+        lost
+    }
+
+    /// As [`Awaiting::take`], at one subject.
+    fn take_at(&self, reply: &Bytes, listens: impl Fn(&[u8]) -> bool) -> Vec<Expected> {
+        let mut all = self.by_reply.lock();
+        if !all.contains_key(reply) || listens(reply) {
+            return Vec::new();
+        }
+        let lost: Vec<Expected> = all.remove(reply).into_iter().flatten().collect();
         self.count.fetch_sub(lost.len(), Relaxed);
         lost
     }
@@ -344,8 +362,43 @@ pub fn cancel(shard: &Shard, exporter: &AccountState, token: &Token) {
 /// A subscription of `account` ended: nobody waits for answers any more at
 /// subjects that only it matched.
 pub fn interest_lost(shard: &Shard, account: &Arc<AccountState>, subject: &Bytes) {
-    let listens = |reply: &[u8]| account.interest.read().has_interest(reply);
-    for expected in account.exchange.awaiting.take(subject, listens) {
+    let awaiting = &account.exchange.awaiting;
+    let many = awaiting.count.load(Relaxed) > LOOK_AT_ONCE;
+    if !many || !gust_subject::has_wildcards(subject) {
+        return forget(awaiting.take(subject, |reply| listens(account, reply)), shard);
+    }
+    // One UNSUB of a few bytes must not keep the shard, which is there for other
+    // accounts as well, busy with all of them.
+    if !awaiting.lost.swap(true, AcqRel)
+        && let Some(shard) = shard.this()
+    {
+        tokio::task::spawn_local(sweep(shard, account.clone()));
+    }
+}
+
+/// Looks through all replies that `account` waits for.
+async fn sweep(shard: Rc<Shard>, account: Arc<AccountState>) {
+    let awaiting = &account.exchange.awaiting;
+    tokio::time::sleep(SWEEP_PAUSE).await;
+    let _one = awaiting.sweeping.lock().await;
+    // What is lost from here on is for the next one.
+    awaiting.lost.swap(false, AcqRel);
+    let replies: Vec<Bytes> = awaiting.by_reply.lock().keys().cloned().collect();
+    for some in replies.chunks(SLICE) {
+        for reply in some {
+            forget(awaiting.take_at(reply, |reply| listens(&account, reply)), &shard);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn listens(account: &AccountState, reply: &[u8]) -> bool {
+    account.interest.read().has_interest(reply)
+}
+
+/// Drops requests whose answers nobody wants.
+fn forget(lost: Vec<Expected>, shard: &Shard) {
+    for expected in lost {
         let Some(open) = expected.exporter.exchange.responses.0.get() else { continue };
         let removed = open.pending.lock().remove(&expected.token);
         if let Some(entry) = removed {

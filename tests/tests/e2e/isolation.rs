@@ -1,6 +1,6 @@
 //! Attempts at what permissions and the borders between accounts forbid.
 
-use crate::common::{Raw, configured, login, next, sync, within};
+use crate::common::{Raw, configured, doc, login, next, sync, until, within};
 use async_nats::jetstream::{self, stream::Config};
 use futures_util::StreamExt;
 
@@ -116,4 +116,31 @@ async fn one_account_does_not_use_up_a_service_for_the_others() {
     let answered = within(c.request("slow.c", "".into())).await.unwrap();
     assert_eq!(answered.payload, "answer");
     drop(within(answer).await);
+}
+
+/// One connection that has many requests waiting cannot keep the server from its
+/// work by ending subscriptions that may have been for their answers.
+#[tokio::test]
+async fn lost_interest_is_looked_for_without_holding_up_others() {
+    let server = configured(TABLE);
+    let mut silent = Raw::connect(&server, r#"{"user":"a","pass":"p","verbose":false}"#);
+    silent.send("SUB slow.b 1\r\n");
+    silent.sync();
+    std::thread::spawn(move || std::io::copy(silent.stream(), &mut std::io::sink()));
+    let mut b = Raw::connect(&server, r#"{"user":"b","pass":"p","verbose":false}"#);
+    b.send("SUB _INBOX.> 1\r\n");
+    for n in 0..20_000 {
+        b.send(&format!("PUB slow.b _INBOX.{n} 0\r\n\r\n"));
+    }
+    b.sync();
+    let waiting = || {
+        let account = doc(&server, "/accountz?acc=A")["account_detail"].clone();
+        account["responses"].as_object().map_or(0, serde_json::Map::len)
+    };
+    assert!(waiting() > 1000);
+    b.send(&"SUB > 2\r\nUNSUB 2\r\n".repeat(3000));
+    b.sync();
+    assert!(waiting() > 1000);
+    b.send("UNSUB 1\r\n");
+    until("nobody waits any more", || async { (waiting() == 0).then_some(()) }).await;
 }
