@@ -189,6 +189,16 @@ impl ClientFacts {
         self.proxy.clone_from(&identity.proxy);
     }
 
+    /// Who vouches for it: the key that signed its token; of a configured nkey its
+    /// account, as nats-server says. Empty: nobody.
+    pub fn issuer_key(&self) -> &str {
+        match (&self.token, self.login) {
+            (Some(token), _) => &token.issuer_key,
+            (None, LoginName::Nkey) => &self.account,
+            (None, _) => "",
+        }
+    }
+
     /// The client as a refused login names it: `User "a"`.
     pub fn described(&self) -> String {
         match self.login {

@@ -265,7 +265,9 @@ fn conn(server: &Server, row: &Row, o: &Options, now: i64) -> Value {
             if !token.jwt.is_empty() {
                 put("jwt", token.jwt.as_str().into());
             }
-            put("issuer_key", token.issuer_key.as_str().into());
+        }
+        if !c.facts.issuer_key().is_empty() {
+            put("issuer_key", c.facts.issuer_key().into());
         }
         // nats-server leaves it out for closed connections of `$G`.
         if !c.facts.account.is_empty() && (row.closed.is_none() || c.facts.account != "$G") {

@@ -10,8 +10,10 @@ use std::sync::atomic::Ordering::Relaxed;
 pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
     let f = client.facts.lock().clone();
     let rules = server.rules.load();
+    let issuer_key = f.issuer_key().to_owned();
     let acc = if f.account.is_empty() { rules.global().name.to_string() } else { f.account };
     let mut info = ClientInfo {
+        issuer_key,
         start: Some(Time::from_nanos(client.start)),
         host: client.addr.ip().to_string(),
         id: client.cid,
@@ -31,7 +33,6 @@ pub fn client_info(server: &Server, client: &Client) -> ClientInfo {
     };
     if let Some(token) = &f.token {
         info.jwt.clone_from(&token.jwt);
-        info.issuer_key.clone_from(&token.issuer_key);
         info.tags.clone_from(&token.tags);
     }
     info

@@ -323,6 +323,11 @@ async fn nkey_users_sign_the_nonce() {
     let mut sub = c.subscribe("n").await.unwrap();
     c.publish("n", "signed".into()).await.unwrap();
     assert_eq!(text(&next(&mut sub).await.payload), "signed");
+    let who = crate::common::doc(&server, "/connz?auth=1")["connections"][0].take();
+    assert_eq!(
+        (&who["authorized_user"], &who["issuer_key"]),
+        (&public.clone().into(), &"$G".into())
+    );
     refused(&server, &format!(r#"{{"nkey":"{public}","sig":"AAAA"}}"#));
     refused(&server, "{}");
 }
