@@ -259,11 +259,12 @@ impl Shard {
         let with_headers = !m.headers.is_empty() && client.headers.load(Relaxed);
         let headers = if with_headers { m.headers } else { &[] };
         let total = headers.len() + m.payload.len();
-        // Messages the server makes show two blanks where the reply is missing.
-        let reply = match origin {
-            Origin::Client(_) if m.reply.is_empty() => None,
-            _ => Some(m.reply),
-        };
+        // Where the reply is missing, events and answers of the system account show
+        // two blanks, as nats-server's do. Nothing else may: some clients take them
+        // for an empty reply.
+        let server = matches!(origin, Origin::Server);
+        let blanks = server && self.server.is_system(account);
+        let reply = (blanks || !m.reply.is_empty()).then_some(m.reply);
         let (pushed, pending) = client.out.push_message(
             |out| m.put_header(out, &sub.sid, reply, with_headers, total),
             headers,

@@ -235,3 +235,21 @@ fn a_refused_second_connect_changes_no_name() {
     let closed = doc(&server, "/connz?state=closed&auth=1");
     assert_eq!(closed["connections"][0]["authorized_user"], "alice", "{closed}");
 }
+
+#[test]
+fn only_the_system_account_shows_that_a_reply_is_missing() {
+    let server = configured(
+        "accounts { SYS { users [{user: s, password: s}] }, A { users [{user: a, password: a}] } }
+        system_account: SYS",
+    );
+    let blanks = |user: &str, request: &str| {
+        let connect = format!(r#"{{"verbose":false,"user":"{user}","pass":"{user}"}}"#);
+        let mut raw = Raw::connect(&server, &connect);
+        raw.send(&format!("SUB _I.> 1\r\nPUB {request} _I.a 0\r\n\r\n"));
+        let line = raw.line();
+        assert!(line.starts_with("MSG _I.a 1 "), "{line}");
+        line.contains("  ")
+    };
+    assert!(!blanks("a", "$SYS.REQ.USER.INFO"));
+    assert!(blanks("s", "$SYS.REQ.SERVER.PING.IDZ"));
+}

@@ -47,7 +47,7 @@ impl Digits {
 /// `size` is text because a publisher's digits are echoed as they were sent
 /// (leading zeros kept, contract/core.md §1.4); use [`Digits`] for a number.
 /// `reply`: `None` leaves it out; `Some(b"")` leaves the two blanks that
-/// messages made by the server itself show (§1.7).
+/// messages of the server's own in the system account show (§1.7).
 pub fn msg_header(
     out: &mut impl BufMut,
     subject: &[u8],
