@@ -57,6 +57,16 @@ class Context:
                 await nc.close()
 
 
+async def settled(nc):
+    """Returns when the server has done all that was asked of it before.
+
+    nats-py writes the PING of a flush ahead of what is pending, so the first
+    PONG may come before a SUB is read; the second PING follows it.
+    """
+    await nc.flush()
+    await nc.flush()
+
+
 async def silent(_error):
     """Errors are looked at where they are expected."""
 

@@ -10,7 +10,7 @@ import nkeys
 from nacl.public import Box, PrivateKey, PublicKey
 from nacl.signing import SigningKey
 
-from base import check, equal, refused
+from base import check, equal, refused, settled
 
 USER_SEED = b"SUAAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBH4FY"
 USER = "UDFJHLAXAUMHA4OWPOB4P7YO72AQR2HMIUYFOXLXE2DZGM633K7HYREV"
@@ -89,7 +89,7 @@ async def _(t):
         await msg.respond(answer(msg.data, msg.headers["Nats-Server-Xkey"]))
 
     await service.subscribe("$SYS.REQ.USER.AUTH", queue="auth", cb=take)
-    await service.flush()
+    await settled(service)
     nc = await t.connect(user="bob", password="x")
     sub = await nc.subscribe("bob.x")
     await nc.publish("bob.x", b"let in")

@@ -4,14 +4,14 @@ import asyncio
 
 import nats
 
-from base import check, equal, eventually, has, refused
+from base import check, equal, eventually, has, refused, settled
 
 
 @check("publish and subscribe with headers")
 async def _(t):
     nc, other = await t.connect(), await t.connect()
     sub = await nc.subscribe("foo.*")
-    await nc.flush()
+    await settled(nc)
     await other.publish("foo.bar", b"hello", headers={"A": "1", "B": "two words"})
     msg = await sub.next_msg(timeout=3)
     equal((msg.subject, msg.data, msg.headers), ("foo.bar", b"hello", {"A": "1", "B": "two words"}))
@@ -29,10 +29,10 @@ async def _(t):
             done.set()
 
     await nc.subscribe("count", cb=take)
-    await nc.flush()
+    await settled(nc)
     for n in range(10000):
         await other.publish("count", b"%d" % n)
-    await other.flush()
+    await settled(other)
     await asyncio.wait_for(done.wait(), 10)
     equal(got, list(range(10000)))
 
@@ -53,7 +53,7 @@ async def _(t):
     await nc.subscribe("work", cb=counter("alone"))
     for _ in range(400):
         await nc.publish("work", b"x")
-    await nc.flush()
+    await settled(nc)
 
     async def all_came():
         return counts["a"] + counts["b"] == 400 and counts["alone"] == 400
@@ -72,7 +72,7 @@ async def _(t):
 
     await service.subscribe("svc", cb=answer)
     await service.subscribe("mute")
-    await service.flush()
+    await settled(service)
     equal((await nc.request("svc", b"abc", timeout=3)).data, b"cba")
     await refused(nats.errors.NoRespondersError, nc.request("nobody", b"", timeout=3))
     await refused(nats.errors.TimeoutError, nc.request("mute", b"", timeout=0.2))
@@ -84,10 +84,10 @@ async def _(t):
     nc, other = await t.connect(), await t.connect()
     sub = await nc.subscribe("few")
     await sub.unsubscribe(3)
-    await nc.flush()
+    await settled(nc)
     for n in range(5):
         await other.publish("few", b"%d" % n)
-    await other.flush()
+    await settled(other)
     equal([(await sub.next_msg(timeout=2)).data for _ in range(3)], [b"0", b"1", b"2"])
     got = []
 
@@ -96,10 +96,10 @@ async def _(t):
         got.append(msg.data)
 
     await nc.subscribe("drain", cb=slow)
-    await nc.flush()
+    await settled(nc)
     for _ in range(100):
         await other.publish("drain", b"x")
-    await other.flush()
+    await settled(other)
     await nc.drain()
     equal(len(got), 100, "messages handled before the drain ended")
     equal(nc.is_closed, True)
@@ -120,7 +120,7 @@ async def _(t):
     nc = await t.connect(no_echo=True)
     sub = await nc.subscribe("me")
     await nc.publish("me", b"x")
-    await nc.flush()
+    await settled(nc)
     await refused(nats.errors.TimeoutError, sub.next_msg(timeout=0.1))
 
 
@@ -128,7 +128,7 @@ async def _(t):
 async def _(t):
     nc = await t.connect(allow_reconnect=True, reconnect_time_wait=0.05, max_reconnect_attempts=200)
     sub = await nc.subscribe("again")
-    await nc.flush()
+    await settled(nc)
     t.server.stop()
     t.server.start()
 
@@ -143,7 +143,7 @@ async def _(t):
 @check("user and password", 'authorization { user: u, password: p }')
 async def _(t):
     nc = await t.connect(user="u", password="p")
-    await nc.flush()
+    await settled(nc)
     await refused(Exception, t.connect(user="u", password="no", max_reconnect_attempts=0), "uthorization")
     await refused(Exception, t.connect(max_reconnect_attempts=0), "uthorization")
 
@@ -151,7 +151,7 @@ async def _(t):
 @check("token", 'authorization { token: "s3cret" }')
 async def _(t):
     nc = await t.connect(token="s3cret")
-    await nc.flush()
+    await settled(nc)
     await refused(Exception, t.connect(token="no"), "uthorization")
 
 
@@ -201,9 +201,9 @@ async def _(t):
         await msg.respond(b"from A")
 
     await a.subscribe("svc", cb=answer)
-    await a.flush()
+    await settled(a)
     feed, private = await b.subscribe("feed.>"), await b.subscribe("private")
-    await b.flush()
+    await settled(b)
     await a.publish("private", b"x")
     await a.publish("feed.1", b"news")
     equal((await feed.next_msg(timeout=3)).data, b"news")

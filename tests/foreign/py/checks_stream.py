@@ -5,7 +5,7 @@ import json
 from nats.js import api as models
 from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
-from base import api, check, equal, eventually, gather, has, refused
+from base import api, check, equal, eventually, gather, has, refused, settled
 
 
 @check("stream create, update, info, list, delete")
@@ -95,7 +95,7 @@ async def _(t):
     await msgs[2].ack_sync()
     equal((await js.stream_info("W")).state.messages, 3)
     await msgs[1].term()
-    await nc.flush()
+    await settled(nc)
 
     async def gone():
         return (await js.stream_info("W")).state.messages == 2
@@ -233,7 +233,7 @@ async def _(t):
         republish=models.RePublish(src="out.>", dest="copy.>"),
     )
     sub = await nc.subscribe("copy.>")
-    await nc.flush()
+    await settled(nc)
     await js.publish("in.a", b"one", headers={"K": "v"})
     await js.publish("in.a", b"two")
     first, second = await sub.next_msg(timeout=3), await sub.next_msg(timeout=3)
